@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from secagg.runs.fields import EXAMPLE_LEVEL_DEFAULTS, SettingFields
+from secagg.runs.fields import EXAMPLE_LEVEL_DEFAULTS, POISSON_DEFAULTS, SettingFields
 from secagg.runs.settings import Setting, describe
 
 
@@ -39,9 +39,13 @@ def meaning(setting: Setting) -> str:
 
 
 def default_text(setting: Setting) -> str:
-    """Return a setting's default in words; of three settings it depends on the privacy unit."""
-    own = EXAMPLE_LEVEL_DEFAULTS.get(setting.name)
-    return setting.default_in_words if own is None else f"{setting.default_in_words}, or {own:g} with --unit example"
+    """Return a setting's default in words; of four settings it depends on another setting."""
+    said = setting.default_in_words
+    if setting.name in EXAMPLE_LEVEL_DEFAULTS:
+        said += f", or {EXAMPLE_LEVEL_DEFAULTS[setting.name]:g} with --unit example"
+    if setting.name in POISSON_DEFAULTS:
+        said += f", or {POISSON_DEFAULTS[setting.name]:g} with --draw poisson"
+    return said
 
 
 def _option(setting: Setting) -> Any:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from dp.figures import rounded_up
 from secagg.commands.progress import write_line
 from secagg.runs.comparison import WITHOUT_NOISE
-from secagg.training.records import RoundRecord
+from secagg.training.records import RoundRecord, percent
 
 
 class FailedClients:
@@ -87,7 +87,8 @@ class RoundLines:
     def _write_round(self, record: RoundRecord) -> None:
         said = [f"round {record.round} of {self._rounds}: accuracy {record.accuracy:.2%}"]
         if record.epsilon is not None:
-            said.append(f"epsilon {rounded_up(record.epsilon)}")
+            used = "" if record.used is None else f" ({percent(record.used)} of it used)"
+            said.append(f"epsilon {rounded_up(record.epsilon)}{used}")
         said.append(f"{record.contributors} contributors")
         if record.withheld is not None:
             said.append(f"nothing released ({record.withheld})")

@@ -260,7 +260,8 @@ def _plan_line(prepared: Prepared, rounds: int) -> str:
     return (
         f"{config.dataset}: {config.clients} clients{_cohort_in_words(config)}, {rounds_in_words(rounds)}, "
         f"{parameters} parameters in {mean.encoding.length} coordinates of {mean.encoding.modulus_bits} bits, "
-        f"{mean.protocol}{exposed}, at least {mean.minimum_contributors} contributors, {noise}; withstands {prepared.cohort.in_words}"
+        f"{mean.protocol}{exposed}, at least {mean.minimum_contributors} contributors, {noise}; "
+        f"withstands {prepared.cohort.in_words}"
     )
 
 
@@ -301,11 +302,27 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
         colluding=summary.colluding,
         noise_colluding=summary.noise_colluding,
         vanishing=summary.vanishing,
+        secret=summary.draw is Draw.POISSON,
     )
     table.add_row("withstands", cohort.in_words, style="yellow" if cohort.warnings else None)
     if summary.draw is not None:
         table.add_row("asked a round", _asked(summary))
     table.add_row("rounds", f"{summary.released} of {summary.rounds} released a mean")
+    if cohort.secret:
+        table.add_row("clients a round, cost", "not recorded: they depend on who was drawn")
+    else:
+        _add_cost(table, summary)
+    if summary.stopped_early:
+        table.add_row("stopped early", summary.stopped_because)
+    earlier = EarlierLedgers.of(folder.path).in_words(private=summary.epsilon_spent is not None)
+    if earlier:
+        table.add_row("earlier runs here", _shown(earlier))
+    table.add_row("model, ledger, report", _shown(str(folder.path)))
+    return table
+
+
+def _add_cost(table: Table, summary: Summary) -> None:
+    """Add the rows of who took part in a round, and of what it cost."""
     dropped = ", ".join(f"{count:.1f} in {_shown(name)}" for name, count in summary.dropped.items())
     table.add_row("dropped out a round", f"{sum(summary.dropped.values()):.1f} clients: {dropped}")
     table.add_row(
@@ -322,13 +339,6 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
             f"{cost.sent_bytes:,.0f} bytes sent, {cost.received_bytes:,.0f} received, {cost.member_s:.4f} CPU s",
         )
     table.add_row("the server, each round", f"{summary.server_s:.3f} CPU s")
-    if summary.stopped_early:
-        table.add_row("stopped early", summary.stopped_because)
-    earlier = EarlierLedgers.of(folder.path).in_words(private=summary.epsilon_spent is not None)
-    if earlier:
-        table.add_row("earlier runs here", _shown(earlier))
-    table.add_row("model, ledger, report", _shown(str(folder.path)))
-    return table
 
 
 def _asked(summary: Summary) -> str:

@@ -11,8 +11,9 @@ from secagg.errors import ConfigurationError
 from secagg.privacy.clipping import ClippingKind
 from secagg.privacy.contributors import check_cohort
 from secagg.privacy.delta import check_client_delta
+from secagg.privacy.least_cap import least_cap
 from secagg.runs.fields import EXAMPLE_CLIP_L2, SettingFields
-from secagg.training.cohorts import Draw, least_cap
+from secagg.training.cohorts import Draw
 
 
 def check_settings(settings: SettingFields) -> None:

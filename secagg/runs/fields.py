@@ -20,8 +20,9 @@ from secagg.aggregation.encoding import Weighting
 from secagg.privacy.clipping import ClippingKind
 from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, required_contributors
 from secagg.privacy.delta import DELTA
+from secagg.privacy.least_cap import least_cap
 from secagg.runs.settings import Group, about
-from secagg.training.cohorts import Draw, least_cap
+from secagg.training.cohorts import Draw
 from secagg.training.model_state import ServerStep
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -77,7 +78,8 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             Group.TRAINING,
             "Number of training rounds. Each releases one mean update. With --resume: the round that the run ends "
             "with.",
-            privacy="The noise is sized for this number of releases: more rounds need more noise in each.",
+            privacy="The noise is sized for this number of releases, or for the cap if a round asks some of the "
+            "clients: more rounds need more noise in each.",
         ),
     ] = 30
     protocol: Annotated[

@@ -25,12 +25,14 @@ class Cohort:
             hides nothing from the server.
         noise_colluding: Clients whose shares of the noise are not counted; None where no guarantee rests on shares.
         vanishing: Clients that may drop out of a round that still releases a mean.
+        secret: Whether clients are drawn in secret, of whom none may drop out.
     """
 
     clients: int
     colluding: int | None
     noise_colluding: int | None
     vanishing: int
+    secret: bool = False
 
     @classmethod
     def of(cls, config: TrainingConfig, *, minimum_contributors: int, target: NoiseTerms | None) -> "Cohort":
@@ -47,6 +49,7 @@ class Cohort:
             colluding=_colluding(config),
             noise_colluding=target.colluding if target is not None and shared else None,
             vanishing=config.asked - minimum_contributors,
+            secret=config.by_poisson,
         )
 
     @property
@@ -71,7 +74,7 @@ class Cohort:
         found = []
         if self.colluding == 0:
             found.append(no_collusion_warning(self.clients))
-        if self.vanishing == 0:
+        if self.vanishing == 0 and not self.secret:
             found.append(
                 f"withstands 0 dropouts of {self.clients:,} clients: if one client drops out, the round releases "
                 f"nothing. Use a dropout of at least {least_fraction(self.clients):g}, or a smaller "

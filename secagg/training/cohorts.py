@@ -41,11 +41,6 @@ class Draw(StrEnum):
     """Each client by itself with the same probability, in secret."""
 
 
-def least_cap(rounds: int, *, cohort: int, clients: int) -> int:
-    """Return the least cap with which all rounds find their cohorts: ceil(rounds * cohort / clients)."""
-    return -(-rounds * cohort // clients)
-
-
 def spare_places(left: Counts, *, cohort: int, rounds: int) -> int:
     """Return how many places more than needed the clients have for this number of rounds; negative: too few.
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secagg.errors import ConfigurationError
+from secagg.privacy.least_cap import least_cap
 from secagg.training.cohorts import (
     Draw,
     Entropy,
@@ -20,7 +21,6 @@ from secagg.training.cohorts import (
     draw_by_poisson,
     draw_in_turn,
     in_order,
-    least_cap,
     most_rounds,
 )
 
@@ -89,7 +89,7 @@ class Cohorts:
         self.counts = np.zeros(self.clients, dtype=np.uint32)
 
     def next(self, number: int) -> Drawn:
-        """Return the clients of a round, and count them as asked.
+        """Return the clients of a round, and count those that were drawn as asked.
 
         Args:
             number: The number of the round, from 1; a round that is repeated is drawn again.
@@ -98,7 +98,7 @@ class Cohorts:
             CohortsExhausted: Too few clients are below the cap; nobody is counted.
         """
         drawn = self._next(number)
-        self.counts[list(drawn.asked)] += 1
+        self.counts[list(drawn.clients)] += 1
         self.turn += 1
         return drawn
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -45,7 +45,7 @@ def written(make: Callable[[], T]) -> T:
     Args:
         make: Makes the default.
     """
-    return cast(T, msgspec.field(default_factory=lambda: make()))
+    return msgspec.field(default_factory=lambda: make())
 
 
 def none() -> None:

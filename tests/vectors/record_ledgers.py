@@ -26,6 +26,7 @@ from dp import (
     RepeatedEvent,
     SkellamEvent,
     Trust,
+    clients_digest,
 )
 from dp.ledger.records import (
     CLIENTS_DETAIL,
@@ -54,8 +55,7 @@ STEPS: Final = RepeatedEvent(
 PROMISED: Final = DistributedDiscreteGaussianEvent(
     local_sigma=20.0, contributors=100, l2_sensitivity=100.0, dimension=650
 )
-LOUDER: Final = msgspec.structs.replace(PROMISED, local_sigma=25.0)
-POPULATION: Final = hashlib.sha256(b"secagg recorded population").hexdigest()
+WEAKER: Final = msgspec.structs.replace(PROMISED, local_sigma=15.0)
 THINNER: Final = SkellamEvent(variance=10_000.0, contributors=100, l2_sensitivity=100.0, dimension=650)
 
 
@@ -143,62 +143,86 @@ def make_examples(path: Path) -> None:
 
 
 def make_cohorts(path: Path) -> None:
-    """Make a ledger that counts clients, behind a Gaussian filter; clients are missing, and one release failed."""
+    """Make a ledger of cohorts with a cap and a Gaussian filter, whose noise changes, with both texts of cohorts."""
+    clients = 1_000
     with Ledger.create(
         path,
         epsilon=6.0,
         delta=1e-4,
-        population=1_000,
-        description=Description(run="cohorts", data="digits", organisation="Example Ltd", data_digest="5e" * 32),
-        participation=Participation(clients=POPULATION, cap=3, adaptive=False),
+        population=clients,
+        participation=Participation(clients=clients_digest(b"%d" % client for client in range(clients)), cap=3),
         accounting=Accounting.GAUSSIAN_FILTER,
         clock=_ticks(),
         entropy=_salt,
     ) as ledger:
-        details = _details(Trust.DISTRIBUTED, hidden="yes") | {CLIENTS_DETAIL: 110}
-        for number in range(6):
-            asked = [(110 * number + each) % 400 for each in range(110)]
-            event = PROMISED if number % 2 else LOUDER
-            ticket = ledger.reserve(event, f"round {number + 1}", participants=asked)
-            if number != 3:
-                ledger.commit(ticket, contributors=asked[number:], realised=event, details=details)
+        details = _details(Trust.DISTRIBUTED, hidden="yes")
+        number = ledger.reserve(PROMISED, "round 1", participants=range(0, clients, 7))
+        ledger.commit(number, contributors=range(0, clients, 7), realised=PROMISED, details=details)
+        number = ledger.reserve(WEAKER, "round 2", participants=range(500, clients))
+        ledger.commit(number, contributors=[one for one in range(500, clients) if one % 50])
+        ledger.reserve(PROMISED, "round 3, which was never committed", participants=range(7, 907, 9))
 
 
 def make_readers(path: Path) -> None:
-    """Make a ledger whose statement is towards readers: clients are drawn in secret, and the server adds the noise."""
+    """Make a ledger of secret draws towards readers with a Renyi filter, one of them of nobody."""
+    clients = 40
+    with Ledger.create(
+        path,
+        epsilon=3.0,
+        delta=1e-3,
+        population=clients,
+        relation=EITHER,
+        participation=Participation(clients=clients_digest(b"%d" % client for client in range(clients))),
+        towards=Observer.READERS,
+        accounting=Accounting.RENYI_FILTER,
+        order=7.5,
+        clock=_ticks(),
+        entropy=_salt,
+    ) as ledger:
+        for number, drawn in enumerate(([3, 39], [], [0, 1, 17]), start=1):
+            ledger.reserve(SAMPLED, f"round {number}", participants=drawn)
+            ledger.commit(number, contributors=drawn[:2], realised=SAMPLED)
+
+
+def make_local(path: Path) -> None:
+    """Make a ledger of local training by examples whose cohorts were fixed beforehand, with two kinds of events."""
+    with Ledger.create(
+        path,
+        epsilon=4.0,
+        delta=1e-5,
+        population=50_000,
+        unit=PrivacyUnit.EXAMPLE,
+        relation=EITHER,
+        participation=Participation(clients=clients_digest([b"a", b"b", b"c"]), cap=2, size=3, adaptive=False),
+        clock=_ticks(),
+        entropy=_salt,
+    ) as ledger:
+        ledger.commit(ledger.reserve(STEPS, "round 1", participants=[0, 2]), contributors=[0, 2], realised=STEPS)
+        fewer = msgspec.structs.replace(STEPS, times=2)
+        ledger.commit(ledger.reserve(fewer, "round 2", participants=[2, 1]), contributors=[1], realised=fewer)
+
+
+def make_drawn(path: Path) -> None:
+    """Make a ledger of secret draws of many clients towards readers, with one kind of event that is fixed beforehand."""
+    clients = 1_000
     with Ledger.create(
         path,
         epsilon=4.0,
         delta=1e-4,
-        population=1_000,
+        population=clients,
         relation=EITHER,
-        participation=Participation(clients=POPULATION, adaptive=False),
+        participation=Participation(
+            clients=clients_digest(b"%d" % client for client in range(clients)), adaptive=False
+        ),
         towards=Observer.READERS,
         clock=_ticks(),
         entropy=_salt,
     ) as ledger:
         for number in range(5):
-            drawn = [each for each in range(1_000) if hashlib.sha256(f"{number} {each}".encode()).digest()[0] < 13]
+            drawn = [each for each in range(clients) if hashlib.sha256(b"%d %d" % (number, each)).digest()[0] < 13]
             ticket = ledger.reserve(SAMPLED, f"round {number + 1}", participants=drawn)
             details = {TRUST_DETAIL: Trust.CENTRAL.value, UPDATES_HIDDEN_DETAIL: "yes"}
             ledger.commit(ticket, contributors=drawn, realised=SAMPLED, details=details)
-
-
-def make_renyi(path: Path) -> None:
-    """Make a ledger behind a Renyi filter, where each release asks everybody, with sampled noise too."""
-    with Ledger.create(
-        path,
-        epsilon=5.0,
-        delta=1e-3,
-        population=300,
-        relation=EITHER,
-        accounting=Accounting.RENYI_FILTER,
-        order=4.5,
-        clock=_ticks(),
-        entropy=_salt,
-    ) as ledger:
-        for number, event in enumerate((DISCRETE, SAMPLED, REPEATED)):
-            ledger.commit(ledger.reserve(event, f"round {number + 1}"), contributors=200)
 
 
 def main(folder: Path) -> None:
@@ -208,7 +232,8 @@ def main(folder: Path) -> None:
     make_examples(folder / "examples.sqlite")
     make_cohorts(folder / "cohorts.sqlite")
     make_readers(folder / "readers.sqlite")
-    make_renyi(folder / "renyi.sqlite")
+    make_local(folder / "local.sqlite")
+    make_drawn(folder / "drawn.sqlite")
 
 
 if __name__ == "__main__":

@@ -35,10 +35,24 @@ def refusing_steps(prepared: Prepared, records: Sequence[RoundRecord]) -> frozen
     return frozenset(step for trial in trials if trial for step in _refusing(prepared, trial))
 
 
-def present_in(prepared: Prepared, record: RoundRecord, refusing: frozenset[str]) -> list[int]:
-    """Return the clients that had not dropped out of a round when their vectors were due."""
+def present_in(asked: Sequence[int], record: RoundRecord, refusing: frozenset[str]) -> list[int]:
+    """Return the clients that had not dropped out of a round when their vectors were due.
+
+    Args:
+        asked: The clients that were asked.
+        record: The round.
+        refusing: As from `refusing_steps`.
+    """
     gone = {client for name, clients in record.dropped.items() if name in refusing for client in clients}
-    return [client for client in prepared.devices.clients if client not in gone]
+    return [client for client in asked if client not in gone]
+
+
+def drawn_again(prepared: Prepared, rounds: int) -> tuple[tuple[int, ...], ...]:
+    """Return the clients of each round of a run without noise, whose cohorts follow from its settings."""
+    cohorts = prepared.cohorts
+    if cohorts is None:
+        return (tuple(prepared.devices.clients),) * rounds
+    return tuple(cohorts.next(number).clients for number in range(1, rounds + 1))
 
 
 def _refusing(prepared: Prepared, steps: Sequence[str]) -> list[str]:

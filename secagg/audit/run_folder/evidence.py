@@ -16,7 +16,7 @@ from dp.ledger.log import kept_head
 from protocols.errors import ProtocolError
 from secagg.arrays import Arrays, Shapes
 from secagg.audit.run_folder.check import Unreadable, Untested
-from secagg.audit.run_folder.cohort import refusing_steps
+from secagg.audit.run_folder.cohort import drawn_again, refusing_steps
 from secagg.audit.run_folder.ledger_records import LedgerRecords
 from secagg.errors import CheckpointError, MissingExtraError, SecaggError
 from secagg.paths import is_archive
@@ -110,6 +110,24 @@ class Evidence:
         return self._once(
             "the steps of the protocol", "run.metrics.contributors", lambda: refusing_steps(prepared, records)
         )
+
+    def asked(self, number: int) -> tuple[int, ...]:
+        """Return the clients that were asked in a round, the last time that it was made.
+
+        Raises:
+            Untested: Clients were drawn in secret, and there is no ledger that names them; or the ledger has no
+                reservation of this round.
+        """
+        prepared = self.prepared
+        if not prepared.config.limited:
+            return tuple(prepared.devices.clients)
+        if prepared.config.private:
+            return self.ledger.asked(number)
+        if prepared.config.by_poisson:
+            raise Untested("Clients were drawn in secret, and nothing says who.")
+        count = len(self.records)
+        drawn = self._once("the cohorts", "run.metrics.dropped", lambda: drawn_again(prepared, count))
+        return drawn[number - 1]
 
     @property
     def state(self) -> GlobalModel:

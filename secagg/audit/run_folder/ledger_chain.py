@@ -1,10 +1,6 @@
 """Checks of a run's ledger as a whole: its chain, its budget, its clock, and the heads that are known of it."""
 
-from collections import Counter
-
-from dp.accounting.guarantee import guarantee
-from dp.events import PrivacyEvent
-from dp.ledger.records import Reservation
+from dp.accounting.guarantee import Claim, Guarantee
 from secagg.audit.run_folder.check import HOLDS, Unreadable, Untested, Verdict
 from secagg.audit.run_folder.evidence import Evidence
 from secagg.audit.run_folder.rounds import close
@@ -80,20 +76,24 @@ def check_clock(evidence: Evidence) -> Verdict:
 
 
 def check_epsilons(evidence: Evidence) -> Verdict:
-    """Check the epsilon of each round, computed again from everything that was reserved up to it."""
-    ledger, known = evidence.ledger, dict[frozenset[tuple[PrivacyEvent, int]], float]()
-    reserved, place = Counter[PrivacyEvent](), 0
+    """Check the guarantee that each round states, computed again from everything that was reserved up to it."""
+    ledger, known = evidence.ledger, dict[str | None, Guarantee]()
+    wanted = {record.ledger_head for record in evidence.records}
+    if not wanted.issubset(ledger.heads):
+        raise Untested("A head in the metrics is not in the ledger, see run.ledger.heads.")
+    for head, account in zip((None, *ledger.heads), ledger.accounts(), strict=True):
+        if head in wanted:
+            known[head] = account.guarantee()
     for record in evidence.records:
-        if record.ledger_head not in ledger.heads:
-            raise Untested("A head in the metrics is not in the ledger, see run.ledger.heads.")
-        position = ledger.heads.index(record.ledger_head)
-        reserved.update(each.event for each in ledger.records[place : position + 1] if isinstance(each, Reservation))
-        place = max(place, position + 1)
-        key = frozenset(reserved.items())
-        if key not in known:
-            known[key] = _epsilon(evidence, reserved)
-        if not close(record.epsilon, known[key]):
+        spent = known[record.ledger_head]
+        if not close(record.epsilon, spent.epsilon):
             return Verdict(found=f"Round {record.round}: the epsilon in {METRICS} is not that of what was reserved.")
+        if not close(record.used, spent.used):
+            return Verdict(found=f"Round {record.round}: the used part in {METRICS} is not that of what was reserved.")
+        if record.claim not in (spent.claim, None if spent.claim is Claim.SPENT else spent.claim):
+            return Verdict(
+                found=f"Round {record.round}: {METRICS} claims {record.claim}, and the ledger {spent.claim}."
+            )
     return HOLDS
 
 
@@ -110,12 +110,8 @@ def check_no_epsilons(evidence: Evidence) -> Verdict:
 def check_within(evidence: Evidence) -> Verdict:
     """Check that everything that was reserved is within the budget."""
     ledger = evidence.ledger
-    spent = _epsilon(evidence, Counter(record.event for record in ledger.reservations))
-    if spent > ledger.budget.epsilon * (1 + 1e-12):
+    *_, account = ledger.accounts()
+    spent = account.guarantee()
+    if spent.epsilon > ledger.budget.epsilon * (1 + 1e-12):
         return Verdict(found=f"{LEDGER} has spent more than its budget.")
     return HOLDS
-
-
-def _epsilon(evidence: Evidence, events: Counter[PrivacyEvent]) -> float:
-    budget = evidence.ledger.budget
-    return guarantee(events, delta=budget.delta, relation=budget.relation, unit=budget.unit).epsilon

@@ -1,20 +1,21 @@
 """The records of a run's ledger in the order of their chain, with the head after each, and the round each is of."""
 
 import re
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from dp.events import PrivacyEvent
+from dp.ledger.account import Account
 from dp.ledger.ledger import Ledger
 from dp.ledger.log import chained_digest, head_after
+from dp.ledger.participants import decode_clients
 from dp.ledger.records import Budget, Commitment, Reservation
 from dp.ledger.sqlite_log import SqliteLog
 from secagg.audit.account.ledger_file import check_written
+from secagg.audit.run_folder.check import Untested
 
 _LABEL: Final = re.compile(r"round ([1-9][0-9]{0,9})(?: of run (.*))?", re.DOTALL)
 
@@ -30,6 +31,7 @@ class LedgerRecords:
         first_head: The head after the budget, before any of them.
         last_of: The last reservation of each round. A round that was interrupted has been reserved before.
         commitments: All commitments, by the number of the reservation.
+        first: The first record, as it was written.
     """
 
     budget: Budget
@@ -38,6 +40,7 @@ class LedgerRecords:
     first_head: str
     last_of: Mapping[int | None, Reservation]
     commitments: Mapping[int, Commitment]
+    first: bytes
 
     @classmethod
     def read(cls, path: Path) -> "LedgerRecords":
@@ -64,6 +67,7 @@ class LedgerRecords:
             first_head=head_after(bodies[:1]).hex(),
             last_of={label_parts(record.label)[0]: record for record in reservations},
             commitments={record.number: record for record in records if isinstance(record, Commitment)},
+            first=bodies[0],
         )
 
     @property
@@ -80,9 +84,24 @@ class LedgerRecords:
         """Return the place, in `records`, of the last record of a reservation: its commitment if there is one."""
         return max(index for index, record in enumerate(self.records) if record.number == reservation.number)
 
-    def events_up_to(self, position: int) -> Counter[PrivacyEvent]:
-        """Return what was reserved up to a place in `records`, that place included."""
-        return Counter(record.event for record in self.records[: position + 1] if isinstance(record, Reservation))
+    def asked(self, number: int) -> tuple[int, ...]:
+        """Return the clients that the last reservation of a round asked, in a ledger that counts them.
+
+        Raises:
+            Untested: There is no such reservation.
+        """
+        reservation = self.last_of.get(number)
+        if reservation is None or reservation.participants is None:
+            raise Untested(f"No reservation says who was asked in round {number}.")
+        return tuple(decode_clients(reservation.participants, size=self.budget.clients).tolist())
+
+    def accounts(self) -> Iterator[Account]:
+        """Yield the account before any of `records`, and after each of them: one object, which goes on."""
+        account = Account([self.first], name="ledger")
+        yield account
+        for record in self.records:
+            account.apply(record)
+            yield account
 
 
 def label_parts(label: str) -> tuple[int | None, str | None]:

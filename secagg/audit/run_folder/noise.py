@@ -138,9 +138,11 @@ class _Residual:
 
 def _residuals(evidence: Evidence) -> list[_Residual]:
     prepared = evidence.prepared
+    if prepared.mean.sample is not None:
+        raise Untested("Clients were drawn in secret, so that the metrics do not say who contributed.")
     found = []
     for record in evidence.records:
-        present = present_in(prepared, record, evidence.refusing)
+        present = present_in(evidence.asked(record.round), record, evidence.refusing)
         if record.contributors and record.contributors == len(present):
             found.append(_residual(evidence, record, present))
     if not found:

@@ -10,7 +10,7 @@ from dp.ledger.records import (
     Commitment,
     Detail,
 )
-from secagg.audit.run_folder.check import HOLDS, Verdict
+from secagg.audit.run_folder.check import HOLDS, Untested, Verdict
 from secagg.audit.run_folder.evidence import Evidence
 from secagg.audit.run_folder.ledger_records import label_parts
 from secagg.engines.server.preflight import label_of
@@ -76,6 +76,8 @@ def check_commitments(evidence: Evidence) -> Verdict:
 
 def check_contributors(evidence: Evidence) -> Verdict:
     """Check that ledger and metrics have the same number of contributors."""
+    if evidence.prepared.mean.sample is not None:
+        raise Untested("Clients were drawn in secret. The metrics state the expected number.")
     for record in evidence.records:
         commitment = evidence.ledger.commitment_of(record.round)
         if commitment is not None and commitment.contributors != record.contributors:
@@ -113,7 +115,7 @@ def _details(prepared: Prepared) -> dict[str, Detail | None]:
     target = prepared.mean.target
     return {
         TRUST_DETAIL: str(Trust.LOCAL if target is None else target.trust),
-        CLIENTS_DETAIL: len(prepared.mean.clients),
+        **({} if prepared.mean.sample is not None else {CLIENTS_DETAIL: len(prepared.mean.clients)}),
         UPDATES_HIDDEN_DETAIL: "yes" if prepared.mean.protocol.protects else "no",
         NOISE_COLLUDING_DETAIL: None if target is None else target.colluding,
         SUM_COLLUDING_DETAIL: prepared.cohort.colluding,

@@ -48,14 +48,20 @@ def check_rounds(evidence: Evidence) -> Verdict:
 def check_dropped(evidence: Evidence) -> Verdict:
     """Check that the clients that dropped out are those that the seed of the settings draws."""
     prepared = evidence.prepared
-    clients, protocol = set(prepared.devices.clients), prepared.mean.protocol
+    protocol = prepared.mean.protocol
     for record in evidence.records:
+        asked = evidence.asked(record.round)
+        clients = set(asked)
         names = [client for found in record.dropped.values() for client in found]
         if len(set(names)) != len(names) or not clients.issuperset(names):
             return Verdict(
                 found=f"Round {record.round}: a client is said to have dropped out twice, or is none of the cohort."
             )
-        drawn = prepared.devices.drops(record.round, asking_steps(protocol), prepared.config.dropping)
+        if prepared.mean.sample is not None:  # Nobody may drop out of a secret draw.
+            if any(record.dropped.values()):
+                return Verdict(found=f"Round {record.round}: a client is said to have dropped out of a secret draw.")
+            continue
+        drawn = prepared.devices.drops(record.round, asking_steps(protocol), prepared.config.dropping, clients=asked)
         if not prepared.config.private:
             drawn = departing(drawn, record.failed, protocol=protocol)
         if record.dropped != drawn:
@@ -70,9 +76,13 @@ def check_dropped(evidence: Evidence) -> Verdict:
 def check_contributors(evidence: Evidence) -> Verdict:
     """Check how many clients contributed to each round."""
     prepared, shown = evidence.prepared, []
-    least = prepared.mean.minimum_contributors
+    least, sample = prepared.mean.minimum_contributors, prepared.mean.sample
     for record in evidence.records:
-        present = len(present_in(prepared, record, evidence.refusing))
+        if sample is not None:  # Its size is secret: the metrics state the expected number.
+            if record.contributors != sample.expected:
+                return Verdict(found=f"Round {record.round} states another number than is expected of its draw.")
+            continue
+        present = len(present_in(evidence.asked(record.round), record, evidence.refusing))
         if not record.contributors:
             if record.withheld is None:
                 return Verdict(
@@ -105,7 +115,7 @@ def check_bounds(evidence: Evidence) -> Verdict:
         if encoding.weighting is not Weighting.UNIFORM:
             continue
         expected = None
-        if record.contributors:
+        if record.contributors and prepared.mean.sample is None:
             expected = encoding.rounding_bound(contributors=record.contributors) * clip.unit / parts.factor
         if not close(record.rounding_bound, expected):
             return Verdict(found=f"Round {record.round} has another rounding bound than its contributors lead to.")

@@ -78,7 +78,7 @@ def test_resumed_run_with_a_budget_goes_as_far_as_that_allows(tmp_path: Path) ->
     assert prepared.event is not None
     goal = choose_goal(prepared, folder, 3)
     assert (goal.rounds, goal.done) == (3, 2)
-    assert "of 60 is spent, and at most" in (goal.cost or "")
+    assert "of the budget of epsilon 60 is used, and epsilon 60 is guaranteed" in (goal.cost or "")
     assert "the budget allows 4 rounds in all" in (goal.cost or "")
     folder.set_goal(3)
     summary = run_training(prepared, folder, resume=True, observe=lambda *_: None)
@@ -86,7 +86,7 @@ def test_resumed_run_with_a_budget_goes_as_far_as_that_allows(tmp_path: Path) ->
     with Ledger.open_to_read(folder.ledger) as ledger:
         assert {entry.reservation.event for entry in ledger.entries()} == {prepared.event}
         assert len(ledger.entries()) == 3
-    with pytest.raises(ConfigurationError, match=r"at most the 4 that the budget allows, found 5: epsilon .* of 60"):
+    with pytest.raises(ConfigurationError, match=r"at most the 4 that the budget allows, found 5: 7.* of epsilon 60"):
         choose_goal(prepared, folder, 5)
     with pytest.raises(ConfigurationError, match="at least the 3 that the run has made, found 2"):
         choose_goal(prepared, folder, 2)

@@ -10,14 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dp.events import DistributedDiscreteGaussianEvent
 from dp.ledger.ledger import Ledger
 from secagg.errors import CheckpointError
 from secagg.runs.comparison import ComparedRound
 from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
+from secagg.runs.ledger_terms import LedgerTerms
 from secagg.runs.parsing import parse
 from secagg.training.model_state import GlobalModel
 from secagg.training.records import RoundRecord
+
+EVENT = DistributedDiscreteGaussianEvent(local_sigma=40.0, contributors=200, l2_sensitivity=300.0, dimension=64)
+TERMS = LedgerTerms.of(TrainingConfig(), population=300, event=EVENT, data_digest="ab" * 32)
 
 
 def model(rounds: int = 0, *, seed: int = 0) -> GlobalModel:
@@ -318,12 +323,12 @@ def test_runfolder_ledger_is_created_in_one_step_whatever_was_left_before(tmp_pa
     folder = begun(tmp_path)
     for suffix in ("sqlite", "sqlite-journal"):
         (folder.path / f".ledger.{os.getpid()}.partial.{suffix}").write_bytes(b"cut short")
-    folder.create_ledger(TrainingConfig(), population=300)
+    folder.create_ledger(TERMS, TrainingConfig())
     with Ledger.open(folder.ledger) as ledger:
         assert (ledger.budget.epsilon, ledger.budget.delta, ledger.budget.population) == (8.0, 1e-3, 300)
         assert ledger.entries() == ()
     with pytest.raises(CheckpointError, match="expected no ledger before a new run, found one"):
-        folder.create_ledger(TrainingConfig(), population=300)
+        folder.create_ledger(TERMS, TrainingConfig())
     assert {entry.name for entry in folder.path.iterdir()} == {"config.toml", "ledger.sqlite", "run.lock"}
 
 

@@ -73,6 +73,5 @@ def test_train_warns_of_a_small_cohort_and_shows_a_pasteable_head(tmp_path: Path
     assert found.stderr.count("warning: withstands 0 ") == 2
     with Ledger.open_to_read(tmp_path / "run" / "ledger.sqlite") as ledger:
         assert ledger.head in found.stdout.splitlines()
-    spent = found.stdout.partition("epsilon spent, client level")[2].partition("at delta")[0]
-    shown, budget = (float(word) for word in spent.strip(" │").split(" of "))
-    assert 0 < shown <= budget == 1e-5
+    line = found.stdout.partition("epsilon guaranteed, client level")[2].partition("at delta")[0]
+    assert float(line.strip(" │")) == 1e-5
