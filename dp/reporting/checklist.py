@@ -30,7 +30,7 @@ _RELEASED: Final = {
 }
 _AS_IF: Final = ", computed as if no condition had failed"
 _STOPPING: Final = (
-    "If results decided when to stop, or that more releases followed, state that figure and not the epsilon spent. "
+    "If results decided when to stop, or that more releases followed, state this figure and not the epsilon spent. "
     "Stopping early because of the results does not make the guarantee better"
 )
 _NO_GUARANTEE: Final = "This is no guarantee. Stopping early because of the results does not make the guarantee better"
