@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dp.events import DistributedDiscreteGaussianEvent, NeighbouringRelation, PoissonSampledEvent, Trust
-from protocols import PlainSum, SecAgg
+from protocols import Adversary, PlainSum, SecAgg
 from protocols.errors import ParameterError
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.errors import ConfigurationError
@@ -53,7 +53,7 @@ def test_mean_of_another_cohort_differs_in_its_clients_alone() -> None:
 
 def test_mean_of_a_cohort_against_a_malicious_server_needs_its_roster() -> None:
     clients = SimulatedClients(adversarial=0.1, minimum_contributors=7, cap=1)
-    protocol, least = SecAgg.suggest(clients=10, adversarial=0.1, dropout=0.2, adversary="malicious")
+    protocol, least = SecAgg.suggest(clients=10, adversarial=0.1, dropout=0.2, adversary=Adversary.MALICIOUS)
     mean = planned(protocol=protocol, minimum_contributors=least, roster=clients.roster_of(range(10)))
     other = mean.for_clients(range(5, 15), roster=clients.roster_of(range(5, 15)))
     assert other.is_like(mean)
@@ -104,7 +104,7 @@ def test_mean_of_a_secret_sample_divides_by_the_expected_number(drawn: int) -> N
     parts = [mean.contribution(update, rotation=rotation) for _ in range(drawn)]
     parts += [mean.zero_contribution() for _ in padding]
     total = sum((part.vector for part in parts), np.zeros(mean.encoding.length, dtype=np.uint64))
-    decoded = mean.decode(total % mean.encoding.modulus, contributors=len(parts), rotation=rotation)
+    decoded = mean.decode(total % np.uint64(mean.encoding.modulus), contributors=len(parts), rotation=rotation)
     assert decoded.rounding_bound is None
     for found, array in zip(decoded.mean, update, strict=True):
         np.testing.assert_allclose(found, array * drawn / 10, atol=1e-4)

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -64,7 +65,13 @@ def test_settings_example_has_the_defaults_and_names_every_setting() -> None:
 @pytest.mark.parametrize("setting", describe(SettingFields), ids=lambda setting: setting.name)
 def test_setting_takes_its_example(setting: Setting) -> None:
     name, example = setting.name, setting.example
-    needed = {"max_examples": {"weighting": "weighted"}, "committee_fingerprint": {"committee": "keys"}}
+    needed: dict[str, dict[str, Any]] = {
+        "max_examples": {"weighting": "weighted"},
+        "committee_fingerprint": {"committee": "keys"},
+        "draw": {"cohort": 100},
+        "cap": {"cohort": 100},
+        "separation": {"cohort": 100},
+    }
     assert getattr(parse({name: example} | needed.get(name, {})), name) == example
 
 
@@ -120,7 +127,7 @@ def test_train_help_shows_groups_and_defaults(columns: int) -> None:
     [
         (("train",), "inf: no noise and no differential privacy"),
         (("train",), "These runs are not private"),
-        (("budget", "plan"), "WARNING: the resulting epsilon holds only against observers who do not learn"),
+        (("budget", "plan"), "WARNING: the resulting epsilon holds only towards readers of the models, and only if the server is"),
         (("keys", "committee"), "WARNING: this process sees the complete key and could decrypt everything"),
         (("keys", "committee"), "As many colluding members can decrypt everything"),
     ],
