@@ -96,7 +96,8 @@ def test_sensitivity_that_is_smaller_than_that_of_the_encoding_is_not_believed(h
     assert isinstance(given.mean.noise, DistributedDiscreteGaussian)
     factor = given.mean.noise.local_sigma / 2.0
     attack = with_noise(given, local_sigma=2.0, l2_sensitivity=given.mean.noise.l2_sensitivity / factor)
-    assert epsilon(claimed(attack)) == pytest.approx(epsilon(claimed(given)), rel=1e-3)
+    # Noise shares of sigma 2 are worth slightly less than continuous noise of their variance.
+    assert 1 < epsilon(claimed(attack)) / epsilon(claimed(given)) < 1.003
     assert epsilon(own(attack)) > 1e6
     with pytest.raises(BudgetExceeded):
         home.reserve(own(attack), "attack")
