@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from secagg.engines.statistics import SharedStatistics
     from secagg.errors import (
         CheckpointError,
+        CohortsExhausted,
         ConfigurationError,
         DataError,
         EncodingError,
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
     from secagg.models.base import ArrayRole, Metrics, Model
     from secagg.models.keras import KerasModel
     from secagg.models.softmax import SoftmaxRegression
-    from secagg.privacy.noise import Target
+    from secagg.privacy.noise import Sample, Target
     from secagg.runs.config import TrainingConfig
     from secagg.simulation.devices import Devices
     from secagg.training.averaging import SecureAveraging
+    from secagg.training.cohorts import Draw
+    from secagg.training.drawing import Cohorts, Drawn
     from secagg.training.model_state import GlobalModel, ServerStep
     from secagg.training.plain import PlainAveraging
     from secagg.training.records import RoundRecord
@@ -47,10 +50,14 @@ if TYPE_CHECKING:
 __all__ = [
     "ArrayRole",
     "CheckpointError",
+    "Cohorts",
+    "CohortsExhausted",
     "ConfigurationError",
     "Contribution",
     "DataError",
     "Devices",
+    "Draw",
+    "Drawn",
     "Encoding",
     "EncodingError",
     "Engine",
@@ -69,6 +76,7 @@ __all__ = [
     "RoundPlan",
     "RoundRecord",
     "RoundResult",
+    "Sample",
     "SecaggError",
     "SecureAveraging",
     "SecureMean",
@@ -110,6 +118,7 @@ _HOMES = {
     "secagg.engines.statistics": ("SharedStatistics",),
     "secagg.errors": (
         "CheckpointError",
+        "CohortsExhausted",
         "ConfigurationError",
         "DataError",
         "EncodingError",
@@ -127,10 +136,18 @@ _HOMES = {
     ),
     "secagg.models.keras": ("KerasModel",),
     "secagg.models.softmax": ("SoftmaxRegression",),
-    "secagg.privacy.noise": ("Target",),
+    "secagg.privacy.noise": (
+        "Sample",
+        "Target",
+    ),
     "secagg.runs.config": ("TrainingConfig",),
     "secagg.simulation.devices": ("Devices",),
     "secagg.training.averaging": ("SecureAveraging",),
+    "secagg.training.cohorts": ("Draw",),
+    "secagg.training.drawing": (
+        "Cohorts",
+        "Drawn",
+    ),
     "secagg.training.model_state": (
         "GlobalModel",
         "ServerStep",

@@ -65,6 +65,7 @@ TRUSTED: Final = {
     "secagg.runs.comparison:ComparisonProcess._decode": "a process of its own",
     "secagg.runs.comparison:main": "a process of its own",
     "secagg.runs.folder:_digest": "a hash",
+    "secagg.training.cohorts:draw_by_poisson": "randomness of this process",
     "secagg.transcripts.description:_threshold_key": "a key, whose reading has targets; the cache may have it before",
     "secagg.storage.store:Store._fill": "a file that it has just made",
 }

@@ -127,7 +127,10 @@ def test_train_help_shows_groups_and_defaults(columns: int) -> None:
     [
         (("train",), "inf: no noise and no differential privacy"),
         (("train",), "These runs are not private"),
-        (("budget", "plan"), "WARNING: the resulting epsilon holds only towards readers of the models, and only if the server is"),
+        (
+            ("budget", "plan"),
+            "WARNING: the resulting epsilon holds only towards readers of the models, and only if the server is",
+        ),
         (("keys", "committee"), "WARNING: this process sees the complete key and could decrypt everything"),
         (("keys", "committee"), "As many colluding members can decrypt everything"),
     ],
