@@ -176,6 +176,7 @@ def test_noise_realised_is_said_to_be_more_or_less_than_promised(
 
 
 def test_report_does_not_recommend_a_figure_that_the_realised_noise_exceeds(report: BudgetReport) -> None:
+    assert report.realised is not None
     exchanged = dataclasses.replace(report, spent=report.realised, realised=report.spent)
     text = dict(facts(exchanged))["At the noise realised"]
     assert text.startswith(f"epsilon {rounded_up(report.spent.epsilon)}, computed from the noise that was actually in")

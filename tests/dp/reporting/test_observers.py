@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 
 from dp.accounting.guarantee import Claim, guarantee
-from dp.events import GaussianEvent, NeighbouringRelation, Observer, PoissonSampledEvent, PrivacyUnit, Trust
+from dp.events import (
+    GaussianEvent,
+    NeighbouringRelation,
+    Observer,
+    PoissonSampledEvent,
+    PrivacyEvent,
+    PrivacyUnit,
+    Trust,
+)
 from dp.ledger.ledger import Ledger
 from dp.ledger.participation import Accounting, Participation
 from dp.ledger.records import TRUST_DETAIL
@@ -107,7 +115,9 @@ def test_statement_towards_the_server_is_computed_where_that_towards_readers_is_
     for client in range(9):
         asked = [number for number, cohort in enumerate(COHORTS) if client in cohort]
         counts = Counter(NOISES[kinds[number % len(kinds)]].noise_multiplier for number in asked)
-        events = {GaussianEvent(noise_multiplier=noise): count for noise, count in counts.items()}
+        events: dict[PrivacyEvent, int] = {
+            GaussianEvent(noise_multiplier=noise): count for noise, count in counts.items()
+        }
         worst = max(worst, guarantee(events, delta=DELTA).epsilon)
     assert server.guarantee.epsilon == worst
     assert (server.guarantee.relation, server.guarantee.claim) == (NeighbouringRelation.ZERO_OUT, Claim.SPENT)
@@ -149,7 +159,9 @@ def test_many_kinds_of_events_count_as_if_one_client_had_been_asked_by_all(tmp_p
         for number, event in enumerate(events):
             ledger.reserve(PoissonSampledEvent(sampling_rate=0.1, event=event), "x", participants=[number % 9])
         _, server = budget_report(ledger).statements
-    unsampled = {msgspec.structs.replace(event, relation=NeighbouringRelation.ZERO_OUT): 1 for event in events}
+    unsampled: dict[PrivacyEvent, int] = {
+        msgspec.structs.replace(event, relation=NeighbouringRelation.ZERO_OUT): 1 for event in events
+    }
     assert server.guarantee.epsilon == guarantee(unsampled, delta=DELTA).epsilon
 
 

@@ -24,7 +24,7 @@ def filled(path: Path, *, kinds: int, seed: int) -> tuple[Ledger, list[tuple[Pri
     ledger = Ledger.create(
         path, epsilon=50.0, delta=1e-3, population=CLIENTS, participation=Participation(clients=DIGEST, adaptive=False)
     )
-    made = []
+    made: list[tuple[PrivacyEvent, list[int]]] = []
     for number in range(20):
         event = KINDS[int(random.integers(kinds))]
         asked = sorted(int(one) for one in random.choice(CLIENTS, size=int(random.integers(1, 6)), replace=False))
@@ -87,7 +87,7 @@ def test_noise_realised_is_that_of_the_client_with_the_least(tmp_path: Path) -> 
         found = realised_events(ledger.entries(), ledger.budget)
         report = budget_report(ledger)
     each = [
-        Counter(
+        Counter[PrivacyEvent](
             GaussianEvent(noise_multiplier=event.noise_multiplier * (1 + number % 3))
             for number, (event, asked) in enumerate(made)
             if client in asked

@@ -16,8 +16,11 @@ from dp.reporting.document import as_json
 from dp.reporting.text import as_text
 from protocols import Adversary, SecAggPlus
 from secagg.privacy.example_level import ExampleLevel
+from secagg.reports.costs import quantity
 from secagg.reports.report import RunReport
-from tests.secagg.reports.test_training_report import finished, started, words
+from secagg.runs.parsing import parse
+from tests.secagg.reports.test_training_report import SMALL, finished, started, words
+from tests.vectors.recorded import VECTORS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,3 +244,45 @@ def _texts(found: Any) -> list[str]:
     if isinstance(found, list):
         return [text for value in found for text in _texts(value)]
     return [found] if isinstance(found, str) else []
+
+
+@pytest.fixture(scope="module")
+def cohorts(tmp_path_factory: pytest.TempPathFactory) -> RunReport:
+    return finished(*started(tmp_path_factory.mktemp("cohorts") / "run", rounds=4, compare=False, cohort=12))
+
+
+def test_page_of_cohorts_names_both_observers_and_how_often_clients_were_asked(cohorts: RunReport) -> None:
+    page = html.unescape(words(cohorts.as_html()))
+    for expected in (
+        "Towards the server, all releases that this ledger admits, 4 so far, are together",
+        "Towards readers epsilon 60.0000 at delta 0.01, for one client, relation zero-out",
+        "24 clients (cap 2); a client was asked for 2 releases; a release asked 12 clients",
+        "Each round asks 12 of 24 clients. In all, a client was asked in 2 rounds.",
+        "contributors a round on average, 12 asked of 24 clients",
+        "Of the 12 clients that a round asks.",
+        "Privacy guaranteed, client level",
+        "Budget used by round Used up by all releases up to and with each round",
+    ):
+        assert expected in page, expected
+    assert "Not for readers" not in page
+    assert "Epsilon by round" not in page
+    costs = {cost.what: cost.in_all for cost in cohorts.costs}
+    assert costs["The server receives"] == quantity(12 * sum(each.sent_bytes for each in cohorts.rounds), "B")
+
+
+def test_page_of_secret_draws_is_not_for_readers_and_has_no_costs(cohorts: RunReport) -> None:
+    with Ledger.open_to_read(VECTORS / "ledger" / "drawn.sqlite") as ledger:
+        budget = budget_report(ledger)
+    config = parse({**SMALL, "rounds": 4, "compare": False, "cohort": 12, "draw": "poisson", "trust": "central"})
+    page = html.unescape(words(dataclasses.replace(cohorts, config=config, budget=budget).as_html()))
+    for expected in (
+        "Privacy spent, client level, towards readers only",
+        "Not for readers of the models",
+        "clients drawn in a round, the expected number, of 24 clients",
+        "Each client was drawn by itself, in secret.",
+        "Towards the server epsilon",
+        "It does not hold against a party that adds the noise",
+    ):
+        assert expected in page, expected
+    for absent in ("sent by a client each round", "The summing protocol alone", "Contributors by round", "Client CPU"):
+        assert absent not in page, absent
