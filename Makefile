@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: help demo test test-fast test-later lint format check docs bench masking lightsecagg paillier privacy kills \
-    engine-kills faults engines engine-costs planning population rounding scale accuracy lattice audit audit-self-test audit-seeds \
+    engine-kills faults engines engine-costs planning population ledger-costs rounding scale accuracy lattice audit audit-self-test audit-seeds \
     audit-long explore epsilon fuzz fuzz-ci lock clean
 
 help: ## List the targets.
@@ -117,6 +117,9 @@ rounding: $(READY) ## Check the norm bound on a million updates.
 	$(BIN)/python -m benchmarks.rounding --json benchmarks/results/rounding.json
 
 # Memory at 10^7 coordinates, and how costs grow to 10,000 clients; half an hour.
+ledger-costs: $(READY) ## Measure what a ledger of 100,000 clients costs.
+	$(BIN)/python -m benchmarks.ledger --json benchmarks/results/ledger.json
+
 population: $(READY) ## Measure the memory of runs over 1,000 and over 100,000 clients.
 	$(BIN)/python -m benchmarks.population --json benchmarks/results/population.json
 

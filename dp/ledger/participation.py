@@ -80,9 +80,16 @@ def clients_digest(identities: Iterable[bytes]) -> str:
 
     Returns:
         SHA-256 over the number of bytes of each identity (8 bytes, big-endian) and its bytes, as 64 hexadecimal digits.
+
+    Raises:
+        InvalidParameter: An identity is not of type bytes.
     """
     digest = hashlib.sha256()
     for identity in identities:
+        if type(identity) is not bytes:
+            raise InvalidParameter(
+                f"identities: expected bytes for each client, such as a public key, found {type(identity).__name__}"
+            )
         digest.update(len(identity).to_bytes(8))
         digest.update(identity)
     return digest.hexdigest()

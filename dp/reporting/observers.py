@@ -104,8 +104,8 @@ def _unsampled(event: PrivacyEvent) -> PrivacyEvent:
 _SERVER: Final = "The server sees who takes part, who drops out, and every released sum."
 _SAME: Final = (
     "The same statement: readers see the released models only, which is less than what the server sees. Nothing better "
-    "is claimed. Amplification by drawing clients needs that each client is drawn in secret and independently, and noise that does not "
-    "depend on who was drawn."
+    "is claimed. Amplification by drawing clients needs that each client is drawn in secret and independently, and "
+    "noise that does not depend on who was drawn."
 )
 _READERS: Final = (
     "Readers see the released models and nothing else, and were in no release together with the client. The statement "

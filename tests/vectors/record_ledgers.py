@@ -203,7 +203,7 @@ def make_local(path: Path) -> None:
 
 
 def make_drawn(path: Path) -> None:
-    """Make a ledger of secret draws of many clients towards readers, with one kind of event that is fixed beforehand."""
+    """Make a ledger of secret draws of many clients towards readers, with one event that is fixed beforehand."""
     clients = 1_000
     with Ledger.create(
         path,

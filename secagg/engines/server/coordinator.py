@@ -37,7 +37,7 @@ from secagg.engines.parties import Parties
 from secagg.engines.server.folder import CoordinatorFolder
 from secagg.engines.server.kept import KeptOpening, KeptRelease
 from secagg.engines.server.plans import Plan, planned_mean
-from secagg.engines.server.preflight import check_sizes
+from secagg.engines.server.preflight import check_no_sample, check_sizes
 from secagg.engines.server.release_account import ReleaseAccount
 from secagg.engines.server.result import checked_result
 from secagg.engines.server.round_report import Observer, RoundOutcome, RoundReport, tell
@@ -239,11 +239,7 @@ class Coordinator:
         left = [client for client in clients if client not in self._culprits]
         mean = planned_mean(self._plan, left, work, parties, again=again)
         if self._folder is not None:
-            if mean.sample is not None:
-                raise ConfigurationError(
-                    "sample: expected none with a coordinator's folder, found one: nodes and the folder would learn "
-                    "who was drawn. Draw cohorts in turn or at random."
-                )
+            check_no_sample(mean)
             check_sizes(mean, work)
         return mean
 

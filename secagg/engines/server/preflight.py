@@ -49,6 +49,19 @@ def check_ledger(ledger: Ledger, event: PrivacyEvent, *, mean: SecureMean, local
         raise ConfigurationError(f"the ledger does not fit this training: {error}") from error
 
 
+def check_no_sample(mean: SecureMean) -> None:
+    """Refuse clients that are drawn in secret, whom nodes and the coordinator's folder would learn.
+
+    Raises:
+        ConfigurationError: The mean is planned for a secret sample.
+    """
+    if mean.sample is not None:
+        raise ConfigurationError(
+            "sample: expected none with a coordinator's folder, found one: nodes and the folder would learn who was "
+            "drawn. Draw cohorts in turn or at random."
+        )
+
+
 def check_sizes(mean: SecureMean, work: Work) -> None:
     """Check that what a coordinator sends and keeps in a round can be encoded; `SecureSum.validate` checks messages.
 

@@ -128,6 +128,9 @@ def test_digest_depends_on_every_identity_and_on_their_order() -> None:
     assert clients_digest([b"a", b"", b"bc"]) == hashlib.sha256(content).hexdigest()
     lists = [[b"a", b"b"], [b"b", b"a"], [b"ab"], [b"a", b"b", b""], []]
     assert len({clients_digest(one) for one in lists}) == len(lists)
+    for wrong in (["a"], b"ab", [1], [bytearray(b"a")]):
+        with pytest.raises(InvalidParameter, match="identities: expected bytes for each client"):
+            clients_digest(wrong)  # type: ignore[arg-type]
 
 
 def test_other_population_is_refused(path: Path) -> None:

@@ -282,3 +282,16 @@ def test_protocols_that_a_committee_opens_are_listed_as_such(tmp_path: Path) -> 
     rows = {row["name"]: row for row in json.loads(secagg("protocols", "--json", cwd=tmp_path).stdout)}
     assert {name for name, row in rows.items() if row["needs_committee"]} == {"oneshot", "paillier"}
     assert secagg("protocols", cwd=tmp_path).stdout.count("a committee") == 2
+
+
+def test_committee_opens_the_sums_of_cohorts_for_clients_that_do_not_trust_the_server(
+    keys: Path, tmp_path: Path
+) -> None:
+    """Each session has the roster of its cohort, and each member one record of what it has opened."""
+    settings = SMALL | {"committee": str(keys), "cohort": 6, "adversary": "malicious", "dropout": 0.0, "rounds": 3}
+    prepared, folder = prepare(parse(settings)), RunFolder(tmp_path / "run")
+    folder.begin(prepared.config)
+    summary = run_training(prepared, folder, resume=False, observe=silent)
+    assert (summary.released, summary.cohort) == (3, 6)
+    assert summary.asked is not None
+    assert (summary.asked.least, summary.asked.most) == (1, 2)
