@@ -79,11 +79,13 @@ paillier: $(READY) ## Measure Paillier beside phe, and OneShot.
 privacy: .venv-peers/.ready ## Measure samplers, accounting and calibration beside others.
 	.venv-peers/bin/python -m benchmarks.dp --json benchmarks/results/dp.json
 
-# A thousand writers of a ledger, and as many servers with cohorts, killed at random instants, on the disk; some minutes.
-kills: $(READY) ## Kill a thousand writers of a ledger, and a thousand servers of cohorts, and check what is left.
+# A thousand writers of a ledger, and as many servers with cohorts, killed at random instants, on the disk, and long
+# schedules of cohorts; fifteen minutes.
+kills: $(READY) ## Kill a thousand writers of a ledger, a thousand servers of cohorts, and check what is left.
 	rm -rf runs/kills
 	$(BIN)/python -m tests.support.ledger_kills 1000 runs/kills/ledgers
 	$(BIN)/python -m tests.support.cohort_kills 1000 runs/kills/cohorts
+	$(BIN)/python -m pytest -n auto --long -m long tests/dp/ledger tests/secagg/training
 
 # Stations and coordinators killed at random instants, and a thousand rounds over a faulty channel; some minutes each.
 engine-kills: $(READY) ## Kill a hundred stations and a hundred coordinators, and check what is left.

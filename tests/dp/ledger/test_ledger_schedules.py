@@ -74,3 +74,12 @@ def test_no_schedule_with_stores_in_files_undercounts(seed: int, memory: Path) -
     for _ in range(15):
         world.step()
     stores.open().close()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(300))
+def test_no_long_schedule_undercounts(seed: int) -> None:
+    choose = random.Random(seed).randrange
+    world = World(drawn_setting((1, 2, 9, 64, 65, 300)[seed % 6], choose), choose, MemoryStores())
+    for _ in range(40):
+        world.step()
