@@ -1,6 +1,7 @@
 """The logger of the package, silent until an application gives it a handler.
 
-Log records name releases by their labels. They contain epsilon, delta and what was refused, and no data or noise.
+Log records name releases by their labels. They contain epsilon, delta and what was refused, and no data or noise. A
+refusal to ask clients again, or to commit a sum of others, names up to five of them by their numbers.
 """
 
 import contextlib

@@ -2,7 +2,7 @@ r"""The Renyi divergence of a Poisson-sampled release with Gaussian noise, at an
 
 With sampling rate q, noise multiplier z and w(u) = 1 - q + q exp(u/z - 1/(2 z^2)), the divergence of order a of the
 release with the unit from the one without is log(A)/(a - 1), A = E[w(u)^a] for a standard normal u. In the other
-direction it is at most that (Mironov, Talwar, Zhang, arXiv 1908.10530, Theorem 5, for every a >= 1).
+direction it is at most that (`docs/subsampling.md`, corollary on symmetric noise, for every real a > 1).
 
 The trapezoidal rule with step h bounds A - 1 = E[w^a - 1] from above. For |Im u| <= y < pi z the integrand is analytic,
 since w has its zeros at Im u = pi z, and there |phi(u) w^a| <= exp(y^2/2) phi(Re u) w(Re u)^a. So the error of the rule

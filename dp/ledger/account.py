@@ -148,7 +148,7 @@ class Account:
         charged = self.charges.worst(self._charged(clients))
         epsilon, delta = in_full(self.budget.epsilon), in_full(self.budget.delta)
         if isinstance(self.charges, FilteredCharges):
-            left, charge = self.charges.left(charged), self.charges.rule.charge(event)
+            left, charge = self.charges.left(charged), self.charges.charge(event)
             limit = self.charges.rule.limit
             return (
                 f"would charge {rounded_up(charge)}, where {rounded_down(left, of=limit)} is left of "

@@ -264,6 +264,15 @@ class FilteredCharges(Charges):
         """Return the part of the filter's limit that is charged to a client, rounded up."""
         return rounded_up(Fraction(self._units[client], UNITS))
 
+    def charge(self, event: PrivacyEvent) -> float:
+        """Return what an event is charged, in the unit of the filter's limit, rounded up; possibly infinite.
+
+        Raises:
+            IncompatibleEvent: The filter cannot take the event; the message says why.
+        """
+        self.rule.check(event)
+        return self.rule.charge(event)
+
     def charged(self, client: int) -> float:
         """Return what is charged to a client, in the unit of the filter's limit, rounded up."""
         return rounded_up(Fraction(self._units[client], UNITS) * Fraction(self.rule.limit))

@@ -76,7 +76,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, tag="budget", forbid_unk
             ledgers of earlier versions.
         towards: From whom the statement that the ledger enforces protects; None without `participation`.
             `Observer.SERVER` needs the relation zero-out if the unit is the client. `Observer.READERS` needs
-            add-or-remove-one, the client as the unit, and a participation without a cap.
+            add-or-remove-one, the client as the unit, no cap, and an accounting that takes sampled releases.
         accounting: What may depend on results, and how releases are charged.
         order: The Renyi order of `Accounting.RENYI_FILTER`, above 1 and at most 1e6; None otherwise.
 
@@ -240,7 +240,7 @@ def first_record(
         InvalidParameter: The budget is out of range, or `description` is not a `Description`.
         EntropyFailure: `entropy` did not return the bytes that were asked for.
     """
-    if accounting is Accounting.RENYI_FILTER and order is None:
+    if member("accounting", accounting, Accounting) is Accounting.RENYI_FILTER and order is None:
         order = best_order(epsilon=epsilon, delta=delta)
     budget = Budget(
         epsilon=epsilon,
@@ -296,6 +296,11 @@ def _check_participation(budget: Budget) -> None:
             f"towards: expected the relation add-or-remove-one and the unit client for readers, found "
             f"{budget.relation.value} and {budget.unit.value}. Use `Observer.SERVER`."
         )
+    elif budget.accounting is Accounting.GAUSSIAN_FILTER:
+        raise InvalidParameter(
+            f"accounting: expected {Accounting.FIXED.value} or {Accounting.RENYI_FILTER.value} for readers, whose "
+            f"releases are sampled, found {budget.accounting.value}. Use the Renyi filter."
+        )
     elif participation.cap is not None:
         raise InvalidParameter(
             f"cap: expected None for readers, because a draw that a cap limits is not independent, found "
@@ -304,7 +309,7 @@ def _check_participation(budget: Budget) -> None:
 
 
 def _check_order(budget: Budget) -> None:
-    member("accounting", budget.accounting, Accounting)
+    force_setattr(budget, "accounting", member("accounting", budget.accounting, Accounting))
     if budget.accounting is not Accounting.RENYI_FILTER:
         if budget.order is not None:
             raise InvalidParameter(

@@ -38,7 +38,7 @@ def check_event(event: object, budget: Budget, *, name: str) -> None:
 
 
 def check_contributors(event: PrivacyEvent, contributors: object, budget: Budget, *, name: str) -> None:
-    """Refuse an event that could not be committed with a number of contributors, in a ledger that asks everybody.
+    """Refuse an event that could not be committed with a number of contributors.
 
     Args:
         event: What a release will cost.
@@ -47,13 +47,14 @@ def check_contributors(event: PrivacyEvent, contributors: object, budget: Budget
         name: The name of the ledger in errors.
 
     Raises:
-        InvalidParameter: `contributors` is above the population, or below the number of parties whose noise the event
-            counts on.
+        InvalidParameter: `contributors` is above the population (with participation: of clients), or below the number
+            of parties whose noise the event counts on.
     """
     number = integer_at_least("contributors", contributors, 1)
-    if budget.participation is None and number > budget.population:
+    most = budget.population if budget.participation is None else budget.clients
+    if number > most:
         raise InvalidParameter(
-            f"contributors: expected at most the population {budget.population} of {name}, found "
+            f"contributors: expected at most the population {most} of {name}, found "
             f"{number}. Create a ledger whose population counts everyone who may ever contribute."
         )
     least = least_contributors(event)

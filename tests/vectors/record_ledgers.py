@@ -13,16 +13,20 @@ from typing import Final
 import msgspec
 
 from dp import (
+    Accounting,
     Description,
     DistributedDiscreteGaussianEvent,
     GaussianEvent,
     Ledger,
     NeighbouringRelation,
+    Observer,
+    Participation,
     PoissonSampledEvent,
     PrivacyUnit,
     RepeatedEvent,
     SkellamEvent,
     Trust,
+    clients_digest,
 )
 from dp.ledger.records import (
     CLIENTS_DETAIL,
@@ -51,6 +55,7 @@ STEPS: Final = RepeatedEvent(
 PROMISED: Final = DistributedDiscreteGaussianEvent(
     local_sigma=20.0, contributors=100, l2_sensitivity=100.0, dimension=650
 )
+WEAKER: Final = msgspec.structs.replace(PROMISED, local_sigma=15.0)
 THINNER: Final = SkellamEvent(variance=10_000.0, contributors=100, l2_sensitivity=100.0, dimension=650)
 
 
@@ -137,11 +142,74 @@ def make_examples(path: Path) -> None:
             ledger.commit(ledger.reserve(STEPS, f"round {number}"), contributors=12, realised=STEPS)
 
 
+def make_cohorts(path: Path) -> None:
+    """Make a ledger of cohorts with a cap and a Gaussian filter, whose noise changes, with both texts of cohorts."""
+    clients = 1_000
+    with Ledger.create(
+        path,
+        epsilon=6.0,
+        delta=1e-4,
+        population=clients,
+        participation=Participation(clients=clients_digest(b"%d" % client for client in range(clients)), cap=3),
+        accounting=Accounting.GAUSSIAN_FILTER,
+        clock=_ticks(),
+        entropy=_salt,
+    ) as ledger:
+        details = _details(Trust.DISTRIBUTED, hidden="yes")
+        number = ledger.reserve(PROMISED, "round 1", participants=range(0, clients, 7))
+        ledger.commit(number, contributors=range(0, clients, 7), realised=PROMISED, details=details)
+        number = ledger.reserve(WEAKER, "round 2", participants=range(500, clients))
+        ledger.commit(number, contributors=[one for one in range(500, clients) if one % 50])
+        ledger.reserve(PROMISED, "round 3, which was never committed", participants=range(7, 907, 9))
+
+
+def make_readers(path: Path) -> None:
+    """Make a ledger of secret draws towards readers with a Renyi filter, one of them of nobody."""
+    clients = 40
+    with Ledger.create(
+        path,
+        epsilon=3.0,
+        delta=1e-3,
+        population=clients,
+        relation=EITHER,
+        participation=Participation(clients=clients_digest(b"%d" % client for client in range(clients))),
+        towards=Observer.READERS,
+        accounting=Accounting.RENYI_FILTER,
+        order=7.5,
+        clock=_ticks(),
+        entropy=_salt,
+    ) as ledger:
+        for number, drawn in enumerate(([3, 39], [], [0, 1, 17]), start=1):
+            ledger.reserve(SAMPLED, f"round {number}", participants=drawn)
+            ledger.commit(number, contributors=drawn[:2], realised=SAMPLED)
+
+
+def make_local(path: Path) -> None:
+    """Make a ledger of local training by examples whose cohorts were fixed beforehand, with two kinds of events."""
+    with Ledger.create(
+        path,
+        epsilon=4.0,
+        delta=1e-5,
+        population=50_000,
+        unit=PrivacyUnit.EXAMPLE,
+        relation=EITHER,
+        participation=Participation(clients=clients_digest([b"a", b"b", b"c"]), cap=2, size=3, adaptive=False),
+        clock=_ticks(),
+        entropy=_salt,
+    ) as ledger:
+        ledger.commit(ledger.reserve(STEPS, "round 1", participants=[0, 2]), contributors=[0, 2], realised=STEPS)
+        fewer = msgspec.structs.replace(STEPS, times=2)
+        ledger.commit(ledger.reserve(fewer, "round 2", participants=[2, 1]), contributors=[1], realised=fewer)
+
+
 def main(folder: Path) -> None:
     """Make all ledgers."""
     make_mixed(folder / "mixed.sqlite")
     make_thinner(folder / "thinner.sqlite")
     make_examples(folder / "examples.sqlite")
+    make_cohorts(folder / "cohorts.sqlite")
+    make_readers(folder / "readers.sqlite")
+    make_local(folder / "local.sqlite")
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ def test_rounded_figures_of_earlier_texts_miss_the_budget() -> None:
 def test_budget_that_is_used_up_exactly_is_kept(epsilon: float, delta: float, releases: int) -> None:
     """What is calibrated here fits by exact fractions, and by the accountants too."""
     mu = largest_mu(epsilon, delta)
-    multiplier = least_multiplier(left=math.nextafter(mu**2, 0), releases=releases)
+    multiplier = least_multiplier(left=mu**2, releases=releases)
     assert releases / Fraction(multiplier) ** 2 <= Fraction(mu) ** 2
     assert is_within({GaussianEvent(noise_multiplier=multiplier): releases}, epsilon=epsilon, delta=delta)
 

@@ -60,16 +60,25 @@ def test_account_is_that_of_the_worst_client_and_of_each(clients: int, accountin
             assert ledger.spent().used == max(ledger.spent(client).used or 0.0 for client in range(clients))
 
 
-def test_worst_of_clients_that_no_number_compares_is_found_among_all_rows() -> None:
+@pytest.mark.parametrize("first", [0, 1])
+def test_worst_of_clients_that_no_number_compares_is_found_among_all_rows(first: int) -> None:
     """Neither client was asked for more of everything than the other; the one with fewer releases costs more."""
     weak, strong = GaussianEvent(noise_multiplier=2.0), GaussianEvent(noise_multiplier=30.0)
-    with CohortLedger(3, epsilon=50.0, adaptive=False).open() as ledger:
-        for _ in range(3):
-            ledger.reserve(weak, "weak", participants=[1])
-        for _ in range(9):
-            ledger.reserve(strong, "strong", participants=[0, 2])
+    rounds = [[(weak, [1])] * 3, [(strong, [0, 2])] * 9]
+    with CohortLedger(3, epsilon=11.5, adaptive=False).open() as ledger:
+        for event, cohort in (*rounds[first], *rounds[1 - first]):
+            ledger.reserve(event, "round", participants=cohort)
         assert ledger.spent() == guarantee({weak: 3}, delta=DELTA)
         assert ledger.spent(2) == guarantee({strong: 9}, delta=DELTA)
+        assert (
+            ledger.remaining(weak)
+            == ledger.remaining(weak, participants=[1])
+            < ledger.remaining(weak, participants=[0])
+        )
+        dear = GaussianEvent(noise_multiplier=0.5)
+        with pytest.raises(BudgetExceeded):
+            ledger.reserve(dear, "too dear for client 1", participants=[1, 2])
+        assert ledger.reserve(dear, "for the others", participants=[0, 2]) == 13
 
 
 def test_budget_is_that_of_the_worst_of_those_who_are_asked() -> None:

@@ -16,6 +16,7 @@ from dp.accounting.guarantee import Claim, guarantee
 from dp.accounting.lattice import dominating_gaussian
 from dp.accounting.privacy_loss import gaussian_epsilon
 from dp.accounting.renyi_order import divergence_at, renyi_budget
+from dp.calibration.least_noise import calibrate_noise
 from dp.errors import BudgetExceeded, IncompatibleEvent
 from dp.events import (
     DistributedDiscreteGaussianEvent,
@@ -30,6 +31,7 @@ from dp.events import (
 from dp.ledger.filters import UNITS, GaussianFilter, RenyiFilter
 from dp.ledger.ledger import Ledger
 from dp.ledger.participation import Accounting
+from dp.noise.distributed import DistributedDiscreteGaussian, DistributedSkellam
 from tests.support.cohorts import DELTA, EITHER, EVENT, SAMPLED, CohortLedger, filtered, population
 from tests.support.ledgers import ticks
 
@@ -45,7 +47,7 @@ THIN: Final = SkellamEvent(variance=0.5, contributors=1, l2_sensitivity=0.2, dim
 def test_noise_calibrated_for_a_number_of_releases_is_admitted_that_often(
     epsilon: float, delta: float, releases: int
 ) -> None:
-    multiplier = least_multiplier(left=largest_mu(epsilon, delta) ** 2 * (1 - 2.0**-52), releases=releases)
+    multiplier = least_multiplier(left=largest_mu(epsilon, delta) ** 2, releases=releases)
     event = GaussianEvent(noise_multiplier=multiplier)
     with filtered(2, epsilon=epsilon, delta=delta).open() as ledger:
         for number in range(releases):
@@ -59,6 +61,26 @@ def test_noise_calibrated_for_a_number_of_releases_is_admitted_that_often(
         assert spent.epsilon == epsilon
         assert epsilon * (1 - 1e-6) < spent.least_bound <= epsilon
         assert ledger.remaining(event, participants=[0]) == releases
+
+
+@pytest.mark.parametrize("mechanism", [DistributedDiscreteGaussian, DistributedSkellam])
+@pytest.mark.parametrize(("epsilon", "releases"), [(6.0, 45), (1.5, 300)])
+def test_integer_noise_calibrated_for_a_number_of_releases_is_admitted_that_often(
+    mechanism: type[DistributedDiscreteGaussian] | type[DistributedSkellam], epsilon: float, releases: int
+) -> None:
+    noise = calibrate_noise(
+        mechanism,
+        epsilon=epsilon,
+        delta=2.94117e-4,
+        releases=releases,
+        l2_sensitivity=4000.0,
+        dimension=1 << 20,
+        minimum_contributors=100,
+    )
+    with filtered(3400, epsilon=epsilon, delta=2.94117e-4).open() as ledger:
+        assert ledger.remaining(noise.event) == releases
+    exact = least_multiplier(left=largest_mu(epsilon, 2.94117e-4) ** 2, releases=releases)
+    assert exact <= noise.event.noise_multiplier <= exact * 1.0005
 
 
 @given(

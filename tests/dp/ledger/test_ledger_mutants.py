@@ -138,7 +138,7 @@ def choose_order_at_reading(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def round_charges_down(monkeypatch: pytest.MonkeyPatch) -> None:
     units = Filter.units
-    monkeypatch.setattr(Filter, "units", lambda self, event: int(units(self, event) * (1 - 1e-9)))
+    monkeypatch.setattr(Filter, "units", lambda self, event: int(units(self, event) * (1 - 1e-8)))
 
 
 def count_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,10 @@ READERS: Final = {"towards": Observer.READERS, "relation": EITHER}
             {"participation": Participation(clients=DIGEST, size=9), "unit": PrivacyUnit.EXAMPLE} | READERS,
             "the unit client for readers",
         ),
+        (
+            {"participation": Participation(clients=DIGEST), "accounting": Accounting.GAUSSIAN_FILTER} | READERS,
+            "accounting: expected fixed or renyi-filter for readers",
+        ),
         ({"accounting": "none"}, "accounting: expected fixed or gaussian-filter or renyi-filter"),
         ({"order": 2.0}, "order: expected None for fixed"),
         ({"accounting": Accounting.GAUSSIAN_FILTER, "order": 2.0}, "order: expected None for gaussian-filter"),
@@ -107,6 +111,16 @@ def test_create_refuses_what_does_not_go_together(path: Path, budget: dict[str, 
 def test_participation_refuses_what_is_out_of_range(changes: dict[str, Any], match: str) -> None:
     with pytest.raises(InvalidParameter, match=match):
         Participation(**{"clients": DIGEST} | changes)
+
+
+@pytest.mark.parametrize("accounting", Accounting)
+def test_texts_of_members_stand_for_them(accounting: Accounting) -> None:
+    """A text that is not noticed to be one would leave a ledger without its filter."""
+    options: dict[str, Any] = {"accounting": accounting.value, "towards": "server"}
+    with CohortLedger(9, **options).open() as ledger:
+        assert ledger.budget.accounting is accounting
+        assert ledger.budget.towards is Observer.SERVER
+        assert (ledger.limit is None) is (accounting is Accounting.FIXED)
 
 
 def test_digest_depends_on_every_identity_and_on_their_order() -> None:

@@ -2,24 +2,32 @@
 
 import hashlib
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from dp import Ledger, LedgerStale
+from dp import Accounting, Claim, IncompatibleLedger, Ledger, LedgerStale, Observer, ParticipationExceeded
+from tests.support.cohorts import clients_of, recount
 from tests.vectors import record_ledgers as recorder
 from tests.vectors.recorded import VECTORS, private_copy
 
 LEDGERS = VECTORS / "ledger"
 HEADS = {
+    "cohorts": "c29116b0dc9bdd895127373abe5aff3b77e808e69475360ae36d109c4c984f90",
     "examples": "a297919e3255818f838ad52abf05a7ed1029f9d485e5e147be73b11416975b55",
+    "local": "3ab93d18b5cb109696bdd85ed2b664ecc1064084984e2068ad2b4e9ce218738e",
     "mixed": "8c0514318e21bd30cc11f320de33c7301039b86eb7a8e2faf3707dae1da4beff",
+    "readers": "70a5459f6c433259e85d14587cb3c298ade91ea410dffa545396340ef1879953",
     "thinner": "fe2788061fc90b2ad979d524362c850398e344cc6abfab6ed772f3f1a69ab94b",
 }
 MADE_BY = {
+    "cohorts": recorder.make_cohorts,
     "examples": recorder.make_examples,
+    "local": recorder.make_local,
     "mixed": recorder.make_mixed,
+    "readers": recorder.make_readers,
     "thinner": recorder.make_thinner,
 }
 
@@ -97,3 +105,52 @@ def test_recorded_ledger_is_gone_on_with(tmp_path: Path) -> None:
         assert ledger.reserve(recorder.GAUSSIAN, "round 8") == 8
         ledger.commit(6, contributors=110)
         assert ledger.records_after(HEADS["mixed"]) == 2
+
+
+@pytest.mark.parametrize("name", ["examples", "mixed", "thinner"])
+def test_ledger_of_the_earlier_version_is_refused_for_cohorts(name: str, tmp_path: Path) -> None:
+    path = private_copy(LEDGERS / f"{name}.sqlite", tmp_path / name)
+    with Ledger.open(path, head=HEADS[name]) as ledger:
+        assert (ledger.budget.participation, ledger.budget.accounting) == (None, Accounting.FIXED)
+        assert ledger.spent().claim is Claim.SPENT
+        event = ledger.entries()[0].reservation.event
+        with pytest.raises(IncompatibleLedger, match="participants: expected none"):
+            ledger.reserve(event, "a cohort", participants=[1, 2])
+        with pytest.raises(IncompatibleLedger, match="expected a ledger with participation"):
+            ledger.check_clients("5e" * 32)
+        assert ledger.head == HEADS[name]
+
+
+@pytest.mark.parametrize("name", ["cohorts", "local", "readers"])
+def test_recorded_ledger_counts_each_client_as_its_text_says(name: str) -> None:
+    bodies = [body for _, body, _ in records(LEDGERS / f"{name}.sqlite")[3]]
+    with Ledger.open_to_read(LEDGERS / f"{name}.sqlite", head=HEADS[name]) as ledger:
+        counts = enumerate(ledger.rounds_by_client().tolist())
+        assert Counter({client: count for client, count in counts if count}) == recount(bodies)
+        for entry in ledger.entries():
+            if entry.commitment is not None:
+                asked, missing = entry.reservation.participants or "d", entry.commitment.missing or "d"
+                assert entry.commitment.contributors == len(clients_of(asked)) - len(clients_of(missing))
+
+
+def test_recorded_ledger_of_cohorts_claims_its_budget(tmp_path: Path) -> None:
+    path = private_copy(LEDGERS / "cohorts.sqlite", tmp_path / "cohorts")
+    with Ledger.open(path, head=HEADS["cohorts"]) as ledger:
+        texts = [entry.reservation.participants or "" for entry in ledger.entries()]
+        assert [text[0] for text in texts] == ["b", "b", "d"]
+        assert (ledger.spent().claim, ledger.spent().epsilon) == (Claim.BUDGET, 6.0)
+        used = ledger.spent().used
+        assert used is not None
+        assert 0.44 < used < 0.45
+        worst = int(ledger.rounds_by_client().argmax())
+        assert ledger.rounds_of(worst) == 3
+        with pytest.raises(ParticipationExceeded):
+            ledger.reserve(recorder.PROMISED, "round 4", participants=range(worst, worst + 100))
+        assert ledger.reserve(recorder.WEAKER, "round 4", participants=range(100)) == 4
+    with Ledger.open_to_read(LEDGERS / "readers.sqlite") as ledger:
+        assert (ledger.budget.towards, ledger.budget.order) == (Observer.READERS, 7.5)
+        assert ledger.rounds_by_client().sum() == 5
+    with Ledger.open_to_read(LEDGERS / "local.sqlite") as ledger:
+        assert ledger.spent().claim is Claim.SPENT
+        assert ledger.spent().bounds == ledger.spent(2).bounds != ledger.spent(0).bounds
+        assert ledger.eligible() == (0, 1)

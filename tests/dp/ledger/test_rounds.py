@@ -139,6 +139,15 @@ def test_reserve_refuses_participants(options: dict[str, Any], error: type[Excep
         assert ledger.reserve(SHARES, "round", participants=[0, 1, 2, 3], contributors=3) == 1
 
 
+def test_check_counts_with_the_clients_of_the_population() -> None:
+    with CohortLedger(9).open() as ledger:
+        ledger.check(SHARES, label="round", contributors=9)
+        with pytest.raises(InvalidParameter, match="at most the population 9"):
+            ledger.check(SHARES, label="round", contributors=10)
+        with pytest.raises(InvalidParameter, match="at least 3, whose noise"):
+            ledger.check(SHARES, label="round", contributors=2)
+
+
 def test_ledger_without_participation_takes_no_participants(path: Path) -> None:
     with create(path) as ledger:
         with pytest.raises(IncompatibleLedger, match="participants: expected none"):

@@ -67,7 +67,12 @@ def _records(folder: Path) -> Target:
         run=read,
         mutate=mutate_lines,
         refusals=(LedgerCorrupt,),
-        covers=("dp.ledger.ledger:Ledger.over", "dp.ledger.account:Account.__init__"),
+        covers=(
+            "dp.ledger.ledger:Ledger.over",
+            "dp.ledger.account:Account.__init__",
+            "dp.ledger.participants:decode_clients",
+        ),
+        memory_base=2**28,  # A few numbers for each client of a population of up to 2**22.
     )
 
 
@@ -108,6 +113,7 @@ def _rows(folder: Path) -> Target:
         mutate=mutate_msgpack,
         refusals=(LedgerError, _NotRows),
         covers=("dp.ledger.ledger:Ledger.open_to_read", "dp.ledger.sqlite_log:SqliteLog.open"),
+        memory_base=2**28,
     )
 
 
