@@ -81,7 +81,7 @@ def test_readme_commands_have_the_options_that_they_are_shown_with(command: str)
 
 def test_readme_table_of_options_is_of_options_that_train_has() -> None:
     named = set(re.findall(r"--[a-z0-9-]+", "".join(re.findall(r"^\| (`--.*?`) \|", TEXT, re.MULTILINE))))
-    assert len(named) == 10
+    assert len(named) == 13
     assert named <= options(["train"])
 
 

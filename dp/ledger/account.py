@@ -59,7 +59,7 @@ class Account:
             raise self._corrupt(0, "expected the budget, found none")
         self.budget: Final = records[0]
         self.charges: Final[Charges] = charges_of(self.budget)
-        self.rounds: Final = _rounds(self.budget)
+        self.rounds: Final = Rounds.of_budget(self.budget)
         self.last_time_s = self.budget.time_s
         for position, record in enumerate(records[1:], start=1):
             self._replay(position, record)
@@ -404,10 +404,3 @@ class Account:
 
 
 _DECODER: Final[msgspec.json.Decoder[Record]] = msgspec.json.Decoder(Record)
-
-
-def _rounds(budget: Budget) -> Rounds | None:
-    if budget.participation is None:
-        return None
-    may_be_empty = budget.towards is Observer.READERS
-    return Rounds(budget.clients, cap=budget.participation.cap, may_be_empty=may_be_empty)

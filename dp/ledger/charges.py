@@ -34,6 +34,7 @@ MAXIMUM_KINDS: Final = 16
 
 EVERYBODY: Final[Clients] = np.zeros(1, dtype=np.int64)
 """The clients that a release asks, where everybody is charged together as client 0."""
+EVERYBODY.flags.writeable = False
 
 Events = Mapping[PrivacyEvent, int]
 
@@ -138,6 +139,12 @@ class WholeCharges(Charges):
 class CountedCharges(Charges):
     """Counts of each event by client.
 
+    Formal guarantees:
+        For each client, all releases that asked it are together (epsilon, delta)-differentially private under relation
+        and unit of the budget, towards everyone who sees all cohorts and releases. The events that were charged to the
+        client say which epsilon, by all accountants. Cohorts and the time to stop may depend on earlier releases if
+        there is one kind of event; then epsilon is that of the most releases that the budget admits (Theorem A).
+
     Args:
         budget: The budget, whose participation says how many clients there are.
         adaptive: Whether cohorts, or the time to stop, may depend on results, so that there is one kind of event only.
@@ -155,12 +162,16 @@ class CountedCharges(Charges):
         if not self._counts.has_room(event):
             raise IncompatibleEvent(
                 f"event: expected at most {MAXIMUM_KINDS} different events in a ledger that counts clients without a "
-                f"filter, found another one. Make a ledger with a filter."
+                "filter, found another one. Make a ledger with a filter."
             )
 
     def admits(self, event: PrivacyEvent, clients: Clients, count: int = 1) -> bool:
         """See `Charges.admits`."""
-        return all(within(self._events_of(row), event, count, self._budget) for row in self._rows(clients))
+        rows = self._rows(clients)
+        # A row that no other exceeds anywhere costs no less than any of them, and mostly answers for all.
+        if len(rows) > 1 and within(self._events_of(rows.max(axis=0)), event, count, self._budget):
+            return True
+        return all(within(self._events_of(row), event, count, self._budget) for row in rows)
 
     def remaining(self, event: PrivacyEvent, clients: Clients) -> int:
         """See `Charges.remaining`."""
@@ -214,6 +225,12 @@ class CountedCharges(Charges):
 
 class FilteredCharges(Charges):
     """Charges of each client by a filter, in units.
+
+    Formal guarantees:
+        If a release is made only where `admits` is true for those whom it asks, all releases are together (epsilon,
+        delta)-differentially private for each client, with the epsilon and delta of the filter's budget, under its
+        relation and unit, towards everyone who sees all cohorts and releases. Noise, cohorts and the number of releases
+        may depend on earlier releases (Theorems B and C). The part that is used is no guarantee.
 
     Args:
         rule: The filter.
@@ -313,7 +330,7 @@ def guarantee_of(events: Events, budget: Budget) -> Guarantee:
     return guarantee(events, delta=budget.delta, relation=budget.relation, unit=budget.unit)
 
 
-def check_kind(event: PrivacyEvent, known: Events | Mapping[PrivacyEvent, object]) -> None:
+def check_kind(event: PrivacyEvent, known: Mapping[PrivacyEvent, object]) -> None:
     """Refuse a second kind of event where cohorts, or the time to stop, may depend on results.
 
     Raises:

@@ -72,7 +72,13 @@ class Filter(ABC):
 
 
 class GaussianFilter(Filter):
-    """The filter by the sum of 1/z^2."""
+    """The filter by the sum of 1/z^2.
+
+    Formal guarantees:
+        Releases without sampling whose charges add up to at most the limit are together (epsilon,
+        delta)-differentially private, under the events' relation for one of their units (Theorem B). They may be chosen
+        from earlier releases. Integer noise counts as the Gaussian noise that dominates it.
+    """
 
     def __init__(self, *, epsilon: float, delta: float) -> None:
         square = Fraction(largest_mu(epsilon, delta)) ** 2
@@ -85,7 +91,7 @@ class GaussianFilter(Filter):
         if reason is None:
             return
         raise IncompatibleEvent(
-            f"event: expected a release without sampling whose noise Gaussian noise dominates, as the accounting "
+            "event: expected a release without sampling whose noise Gaussian noise dominates, as the accounting "
             f"{Accounting.GAUSSIAN_FILTER.value} needs, found {reason}. Make a ledger with the accounting "
             f"{Accounting.RENYI_FILTER.value}."
         )
@@ -97,7 +103,13 @@ class GaussianFilter(Filter):
 
 
 class RenyiFilter(Filter):
-    """The filter by the sum of Renyi divergences of one order, at which B(a) is above 0."""
+    """The filter by the sum of Renyi divergences of one order, at which B(a) is above 0.
+
+    Formal guarantees:
+        Releases whose charges add up to at most the limit are together (epsilon, delta)-differentially private, under
+        the events' relation for one of their units (Theorem C). They may be chosen from earlier releases, but the order
+        may not.
+    """
 
     def __init__(self, *, epsilon: float, delta: float, order: float) -> None:
         self._order = order

@@ -1,13 +1,15 @@
 """How often each client of a population was asked, and who may be asked again."""
 
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dp.checks import integer_at_least
 from dp.errors import InvalidParameter, ParticipationExceeded
+from dp.events import Observer
 from dp.ledger.participants import Clients, checked_clients
+from dp.ledger.records import Budget
 
 _SHOWN: Final = 5
 
@@ -30,6 +32,14 @@ class Rounds:
         self.counts: NDArray[np.uint32] = np.zeros(clients, dtype=np.uint32)
         self._cap = cap
         self._may_be_empty = may_be_empty
+
+    @classmethod
+    def of_budget(cls, budget: Budget) -> Self | None:
+        """Return the counts of a new ledger with this budget, None without a participation."""
+        if budget.participation is None:
+            return None
+        may_be_empty = budget.towards is Observer.READERS
+        return cls(budget.clients, cap=budget.participation.cap, may_be_empty=may_be_empty)
 
     def checked(self, participants: object) -> Clients:
         """Return the clients that a release asks, sorted.

@@ -5,7 +5,7 @@ of a committee comes from the author of the scenario.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self, cast
 
 import numpy as np
@@ -186,7 +186,7 @@ class Scenario:
         """Return each client's attached secrets."""
         return {client: attached_secrets(client, self.session) for client in self.session.clients}
 
-    def terms(self, client: int, record: SessionRecord | None = None, cap: int | None = None) -> ClientTerms | None:
+    def terms(self, client: int, record: SessionRecord | None = None) -> ClientTerms | None:
         """Return a party's identity and terms as a client; None if it is not a client or the session has no roster.
 
         The client accepts what the session grants, and assumes that a tenth of the clients is corrupt.
@@ -201,7 +201,6 @@ class Scenario:
             adversarial=_ADVERSARIAL,
             minimum_contributors=session.threshold,
             committee=None if session.committee is None else session.committee.key,
-            cap=cap,
         )
 
     def counted_as(self, client: int) -> bytes:
@@ -250,10 +249,9 @@ class Scenario:
             vector,
             attached=attached_secrets(client, self.session) if client in self.session.clients else (),
             entropy=entropy,
-            terms=self.terms(client, record, cap),
             keyholder=self.keyholder(client, openings),
             openings=openings,
-            **self._counting(client, record, cap),
+            **self._capped(client, record, cap),
         )
 
     def restored(
@@ -272,16 +270,17 @@ class Scenario:
             data,
             key=SNAPSHOT_KEY,
             entropy=entropy,
-            terms=self.terms(client, record, cap),
             keyholder=self.keyholder(client, openings),
             openings=openings,
-            **self._counting(client, record, cap),
+            **self._capped(client, record, cap),
         )
 
-    def _counting(self, client: int, record: SessionRecord | None, cap: int | None) -> dict[str, Any]:
-        """Return the record and the cap of a client without terms."""
-        counts = self.session.roster is None and client in self.session.clients
-        return {"sessions": record, "cap": cap} if counts else {}
+    def _capped(self, client: int, record: SessionRecord | None, cap: int | None) -> dict[str, Any]:
+        """Return a client's terms with a cap; without terms, the record and the cap as they are."""
+        terms = self.terms(client, record)
+        if terms is not None:
+            return {"terms": terms if cap is None else replace(terms, cap=cap)}
+        return {"sessions": record, "cap": cap} if client in self.session.clients else {}
 
     def simulate(
         self,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dp.ledger.ledger import Ledger
 from dp.noise.distributed import LatticeNoise
+from dp.reporting.page import require_extra
 from protocols import Adversary
 from secagg.checks import check_choice
 from secagg.commands.budget import ledger_file
@@ -110,6 +111,8 @@ def plan_on_terminal(
         minimum_contributors=minimum_contributors,
         adversary=check_choice("--adversary", adversary, Adversary),
     )
+    if html is not None:
+        _check_page(html)
     found = plan(request, table=table or html is not None)
     if html is not None:
         _write_page(html, as_html(found))
@@ -130,12 +133,26 @@ def _refuse_with_ledger(given: Mapping[str, bool]) -> None:
             )
 
 
+def _check_page(path: Path) -> None:
+    """Refuse a page that cannot be made, before anything is computed for it.
+
+    Raises:
+        ConfigurationError: There is no folder for it.
+        dp.errors.MissingExtra: What draws it is not installed.
+    """
+    require_extra()
+    if not expanded(path).parent.is_dir() or expanded(path).is_dir():
+        raise _unwritable(path, "there is no such folder" if not expanded(path).is_dir() else "it is a folder")
+
+
 def _write_page(path: Path, page: str) -> None:
-    file = expanded(path)
     try:
-        write_whole(file, lambda partial: partial.write_text(page, encoding="utf-8"))
+        write_whole(expanded(path), lambda partial: partial.write_text(page, encoding="utf-8"))
     except OSError as error:
-        raise ConfigurationError(
-            f"--html: expected a file that can be written, found {escaped(str(path))}: {error.strerror}. Name another "
-            "file."
-        ) from None
+        raise _unwritable(path, error.strerror) from None
+
+
+def _unwritable(path: Path, reason: str | None) -> ConfigurationError:
+    return ConfigurationError(
+        f"--html: expected a file that can be written, found {escaped(str(path))}: {reason}. Name another file."
+    )

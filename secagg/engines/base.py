@@ -114,8 +114,8 @@ class RoundPlan:
 
     @property
     def private(self) -> bool:
-        """Whether there is noise; if there is, the set of contributors must not depend on data."""
-        return self.mean.noise is not None or self.training is not None
+        """Whether there is noise, or clients are drawn in secret: the set of contributors must not depend on data."""
+        return self.mean.noise is not None or self.training is not None or self.mean.sample is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ from secagg.errors import ConfigurationError, DataError, NothingReleased
 from secagg.models.arrays import ModelArrays
 from secagg.models.base import Model
 from secagg.privacy.clipping import Clip, planned
+from secagg.training.cohorts import Draw
 from secagg.training.drawing import Cohorts, Drawn
 from secagg.training.model_state import PLAIN_STEP, GlobalModel, ServerStep, adapting_bound, evaluate, measured
 from secagg.training.records import RoundRecord, committee_cost, log_round, means
@@ -69,8 +70,8 @@ class SecureAveraging:
         parts: How trained arrays and running statistics share what a client contributes.
 
     Raises:
-        ConfigurationError: Engine, mean, ledger, model and state do not fit together; this includes any release that
-            the ledger would refuse to commit.
+        ConfigurationError: Engine, mean, ledger, cohorts, model and state do not fit together; this includes any
+            release that the ledger would refuse to commit.
         DataError: The test examples do not fit the model; or clients add noise while they train, and the examples of
             one of them do not fit.
         ModelError: The state does not fit the model, the model has no trained arrays, or it keeps statistics although
@@ -128,6 +129,7 @@ class SecureAveraging:
             self.parts = divide_updates(self._arrays, statistics, l2=mean.encoding.clip_l2, mean=mean)
             self.parts.check(self.state.clip)
             self._check_before_anything_is_asked()
+            _check_sample(mean, cohorts)
             if cohorts is not None:
                 _go_on(cohorts, ledger, rounds=self.state.round)
         except BaseException:
@@ -264,6 +266,22 @@ class SecureAveraging:
             client_s=seconds,
             server_s=cost.server_s,
             committee=None if committee is None else committee_cost(cost, committee),
+        )
+
+
+def _check_sample(mean: SecureMean, cohorts: Cohorts | None) -> None:
+    """Refuse draws that are not those of the mean's event, which is amplified if it is planned for a secret sample.
+
+    Raises:
+        ConfigurationError: They are not.
+    """
+    drawn = None if cohorts is None or cohorts.draw is not Draw.POISSON else (cohorts.cohort, cohorts.clients)
+    planned_for = None if mean.sample is None else (mean.sample.expected, mean.sample.population)
+    if drawn != planned_for:
+        words = ["no secret sample" if each is None else f"{each[0]} of {each[1]}" for each in (planned_for, drawn)]
+        raise ConfigurationError(
+            f"cohorts: expected those of the mean's sample ({words[0]}), found others ({words[1]}). Plan the mean for "
+            "a sample if and only if clients are drawn in secret, with the same numbers."
         )
 
 

@@ -79,7 +79,7 @@ def test_protocol_that_does_not_name_one_step_of_its_clients_runs_no_session(nam
     }[name]
 
     class Other(PaillierSum):
-        steps = rows
+        steps = rows  # type: ignore[assignment]  # Any rows.
 
     with pytest.raises(ParameterError, match="expected exactly one step with `sends_vector`"):
         Other().validate(session)

@@ -123,7 +123,7 @@ REMOVALS: Final[dict[Check | OpeningCheck, tuple[Edit, ...]]] = {
         Edit(
             "protocols.machine.client",
             "Client._reply",
-            "if self._terms is not None and row.role is Role.CLIENT:",
+            "if row.role is Role.CLIENT:",
             "if False:",
         ),
     ),

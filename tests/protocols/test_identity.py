@@ -291,7 +291,15 @@ def test_record_that_knows_nothing_of_the_beginning_takes_no_later_round() -> No
 def test_record_does_not_confuse_identity_and_session() -> None:
     record = MemoryRecord()
     record.record(b"ab", b"c", 0)
-    record.record(b"a", b"bc", 0)
+    record.record(b"a", b"bc", 0, vector=True, cap=1)
+    assert [record.participations(identity) for identity in (b"ab", b"a", b"abc")] == [0, 1, 0]
+
+
+@pytest.mark.parametrize("cap", [0, -1, 1.0, True, "3", 2**70 * -1])
+def test_terms_with_a_cap_that_is_none_are_refused(cap: object) -> None:
+    with pytest.raises(ParameterError, match="cap: expected an int of at least 1, or None for no cap"):
+        member(0, cap=cap)
+    assert [member(0, cap=each).cap for each in (None, 1, 2**70)] == [None, 1, 2**70]
 
 
 DIGEST = b"d" * 32

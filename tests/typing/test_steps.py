@@ -57,6 +57,8 @@ ROWS: Final = {
     'Step("judge", Verdict, Client.judge, Answer, Server.hear, Server.ask)': True,
     'Step("of a committee", Question, Client.answer, Answer, Server.hear, Server.ask, Role.COMMITTEE)': True,
     'Step("ask", Question, Client.answer, Answer, Server.hear, Server.ask, reveals=Client.contributors)': True,
+    'Step("ask", Question, Client.answer, Answer, Server.hear, Server.ask, sends_vector=True)': True,
+    'Step("sends by its name", Question, Client.answer, Answer, Server.hear, Server.ask, sends_vector="yes")': False,
     'Step("role by its name", Question, Client.answer, Answer, Server.hear, Server.ask, "committee")': False,
     'Step("role for a close", Question, Client.answer, Answer, Server.hear, Role.COMMITTEE)': False,
     'Step("wrong committee", Question, Client.judge, Answer, Server.hear, Server.ask, Role.COMMITTEE)': False,

@@ -5,6 +5,7 @@ rounds that one client is asked for, and mu^2 what was charged to that client (`
 filter and without a filter, it is searched for by the ledger's own rule.
 """
 
+import bisect
 from collections.abc import Callable
 from typing import Final
 
@@ -106,8 +107,12 @@ class LedgerPlan(msgspec.Struct, frozen=True, kw_only=True):
         if self.limit is not None and self.charged is not None:
             name = "mu^2" if self.accounting is Accounting.GAUSSIAN_FILTER else "B"
             left = rounded_down(max(0.0, self.limit - self.charged), of=self.limit)
-            charged = f"{rounded_up(self.charged)} of {rounded_down(self.limit, of=self.limit)}"
-            rows.append(("Charged", f"{charged} ({name}) to the client that was charged most; {left} is left"))
+            limit = rounded_down(self.limit, of=self.limit)
+            charged = rounded_up(self.charged)
+            if self.charged <= self.limit:  # Rounded, it could be above.
+                charged = min(charged, limit, key=float)
+            words = f"{charged} of {limit} ({name}) to the client that was charged most"
+            rows.append(("Charged", f"{words}; {left} is left"))
         towards = _TOWARDS[self.observer]
         rows += [
             (
@@ -132,7 +137,7 @@ def plan_rounds(ledger: Ledger, *, rounds: int, cohort: int | None = None, cap: 
         cohort: How many clients each of them asks, if the ledger counts participation; None: any number. If they are
             drawn in secret, the average number; None: as in the earlier rounds.
         cap: The most of these rounds that one client is asked for. None: as few as the cohort allows; without a
-            cohort, all of them. A cap of the ledger's own counts too.
+            cohort, all of them. The ledger's own cap counts too.
 
     Formal guarantees:
         If the rounds have at least this noise and no client is asked for more of them, the ledger admits them, and all
@@ -145,7 +150,7 @@ def plan_rounds(ledger: Ledger, *, rounds: int, cohort: int | None = None, cap: 
     """
     integer_at_least("rounds", rounds, 1)
     most = _most_releases(ledger, rounds=rounds, cohort=cohort, cap=cap)
-    groups = _groups(ledger, most=most, rounds=rounds, cohort=cohort)
+    groups = _groups(ledger, most=most, rounds=rounds, cohort=cohort, cap=cap)
     entries = ledger.entries()
     earlier = entries[-1].reservation.event if entries else None
     event_of = _further_event(ledger, earlier, cohort)
@@ -211,19 +216,25 @@ def _check_cohort(ledger: Ledger, cohort: int) -> None:
         )
 
 
-def _groups(ledger: Ledger, *, most: int, rounds: int, cohort: int | None) -> list[Group]:
-    """Return the clients by the most releases that each is asked for: `most`, or what the ledger's cap leaves it."""
+def _groups(ledger: Ledger, *, most: int, rounds: int, cohort: int | None, cap: int | None) -> list[Group]:
+    """Return the clients by the most releases that each is asked for: `most`, or what the ledger's cap leaves it.
+
+    If some clients are near the ledger's cap, the others are asked more often than `most`, unless `cap` forbids it.
+    """
     participation = ledger.budget.participation
     if participation is None or participation.cap is None:
         return [(None, most)]
     left = participation.cap - ledger.rounds_by_client().astype(np.int64)
+    wanted = rounds * (1 if cohort is None else cohort)
+    if cap is None:
+        choices = range(most, rounds)
+        most += bisect.bisect_left(choices, wanted, key=lambda each: int(np.minimum(left, each).sum()))
     places = np.minimum(left, most)
-    if not places.any() or (cohort is not None and places.sum() < rounds * cohort):
-        room = int(places.sum())
+    if places.sum() < wanted:
         raise ConfigurationError(
-            f"rounds: expected at most the {room} places that the cap of {participation.cap} leaves, found {rounds} "
-            f"rounds of {1 if cohort is None else cohort} clients. Plan fewer rounds or a smaller cohort. A new ledger "
-            "with a larger cap does not restore the budget: the costs of both ledgers add up."
+            f"rounds: expected at most the {int(places.sum())} places that caps leave, found {wanted} in {rounds} "
+            "rounds. Plan fewer rounds or a smaller cohort. A new ledger with a larger cap does not restore the "
+            "budget: the costs of both ledgers add up."
         )
     return [
         (tuple(int(client) for client in np.flatnonzero(places == each)), int(each))

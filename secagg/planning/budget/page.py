@@ -44,7 +44,7 @@ def _chart(plan: Plan, table: Table) -> Chart:
 
     def plot(axes: "Axes", scheme: Scheme) -> None:
         from matplotlib.colors import LinearSegmentedColormap
-        from matplotlib.ticker import NullFormatter, StrMethodFormatter
+        from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
         ramp = LinearSegmentedColormap.from_list("noise", scheme.stages, N=max(2, len(curves)))
         drawn = False
@@ -58,6 +58,7 @@ def _chart(plan: Plan, table: Table) -> Chart:
             axes.axhline(plan.request.epsilon, color=scheme.limit, linewidth=1.4, linestyle=(0, (4, 3)))
         if drawn:
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
             axes.legend(

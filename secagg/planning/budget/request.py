@@ -120,6 +120,12 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
                 "clients, so the draw would no longer be independent, and nothing is proven for such a sample. Leave "
                 "them out, or plan without the sample."
             )
+        if self.sampling is not None and self.adversary is Adversary.MALICIOUS:
+            raise ConfigurationError(
+                "--adversary: expected curious with --sampling or --per-round, found malicious: the figure needs a "
+                "server that is trusted to draw honestly and to keep the draw secret. Use curious, or plan without the "
+                "sample."
+            )
         if self.cohort is not None and integer_at_least("cohort", self.cohort, 2) > self.clients:
             raise ConfigurationError(
                 f"cohort: expected at most the {self.clients} clients of the population, found {self.cohort}. Use a "

@@ -138,10 +138,10 @@ def _cap_rows(plan: Plan) -> list[Row]:
     cap, asked = plan.cap, plan.request
     if cap is None:
         return []
-    least = f"{cap.least:,} is the least that is feasible"
+    most = f"one client is asked at most {cap.cap:,} times in {asked.rounds:,} rounds"
     spare = f"leaves places for {cap.spare_rounds:,} more rounds" if cap.spare_rounds else "leaves no place"
     found = [
-        ("Cap", f"{cap.cap:,} of {asked.rounds:,} rounds may ask one client; {least}. If rounds fail, the cap {spare}")
+        ("Cap", f"{most}; {cap.least:,} is the least that is feasible. If rounds fail, the cap {spare}"),
     ]
     if cap.without is not None:
         words = f"one client may be asked for all {asked.rounds:,} releases. Towards the server and readers this"

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import mpmath  # type: ignore[import-untyped]  # dp-accounting brings it; it has no type information
@@ -59,6 +60,7 @@ RIPPLES: Final = [
     (2.0, 2, 2.8628663e-17),
     (2.0, 100, 2.8628719e-17),
 ]
+PAGE: Final = (Path(__file__).parents[3] / "docs" / "lattice-gaussian.md").read_text(encoding="utf-8")
 OTHERS: Final[list[Noise]] = [
     *(Shares(0.577351), Shares(0.58), Shares(1e6), Shares(0.5, 2), Shares(0.5, 4), Shares(0.6, 30), Shares(50.0, 17)),
     *(Skellam(0.61), Skellam(0.7), Skellam(1e7), Skellam(3e9), Skellam(1e12), Skellam(1e30)),
@@ -70,6 +72,7 @@ def test_deviation_is_within_1e_11_of_forty_digits_and_never_above(noise: Noise,
     with mpmath.workdps(40):
         exact = exact_deviation(noise)
         assert mpmath.nstr(exact, 12) == told
+        assert f" {told} |" in PAGE
         assert exact * (1 - mpmath.mpf("1e-11")) <= deviation_of(noise) < exact
 
 
@@ -164,6 +167,7 @@ def test_total_variation_is_at_most_that_of_the_gaussian(noise: Noise) -> None:
 @pytest.mark.parametrize("noise", RIGHT, ids=str)
 def test_total_variations_are_those_of_the_table(noise: Noise) -> None:
     told, bound = RIGHT[noise]
+    assert f"| {total_variation(noise):.10f} | {gaussian_total_variation(deviation_of(noise)):.10f} |" in PAGE
     assert total_variation(noise) == pytest.approx(told, abs=1e-10)
     assert gaussian_total_variation(deviation_of(noise)) == pytest.approx(bound, abs=1e-10)
 
@@ -174,6 +178,7 @@ def test_mistaken_formulas_fail_the_very_same_check(mistake: str) -> None:
         assert is_dominated(noise, deviation_of(noise))
         assert not is_dominated(noise, formula(noise))
         assert gaussian_total_variation(formula(noise)) == pytest.approx(told, abs=1e-10)
+        assert f": {told:.10f}" in PAGE
 
 
 def test_calibration_gives_the_known_figures() -> None:

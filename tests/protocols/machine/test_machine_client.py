@@ -11,16 +11,18 @@ from protocols import (
     Client,
     LightSecAgg,
     MemoryOpenings,
+    MemoryRecord,
     OrderError,
     PaillierSum,
     ParameterError,
+    ParticipationRefused,
     ProtocolError,
     SecAgg,
     SessionReused,
     UnsafeOpening,
 )
 from protocols.pairwise.messages import Survivors, encode_clients
-from protocols.replay import client_key
+from protocols.replay import NO_IDENTITY, client_key
 from protocols.testing import SNAPSHOT_KEY, ProtocolRun, Scenario, fixed_identity, repeatable_entropy
 from protocols.testing.suite.openings import check_nothing_is_left
 from tests.conformance.cohorts import IDS, setting
@@ -94,11 +96,11 @@ def answering(scenario: Scenario, diary: Diary) -> tuple[ProtocolRun, Client]:
 def test_opening_is_recorded_after_the_step_and_once(scenario: Scenario) -> None:
     diary = Diary()
     run, machine = answering(scenario, diary)
-    steps = list(range(len(scenario.protocol.steps) - 1)) if scenario.session.roster else []
+    steps = list(range(len(scenario.protocol.steps) - 1))
     assert diary.entries == steps
     machine.handle(run.requests[FIRST])
     *before, opening = diary.entries
-    assert before == [*steps, len(steps)] if scenario.session.roster else not before
+    assert before == [*steps, len(steps)]
     assert opening == {
         "key": client_key(FIRST, fixed_identity(FIRST).public if scenario.session.roster else None),
         "session_id": scenario.session.session_id,
@@ -259,3 +261,58 @@ def test_older_snapshot_without_a_roster_reveals_for_one_set_only() -> None:
         CURIOUS.restored(FIRST, kept, repeatable_entropy(b"later"), openings=run.openings[FIRST]).handle(fewer)
     replies = [CURIOUS.restored(FIRST, kept, repeatable_entropy(b"later")).handle(each) for each in (survivors, fewer)]
     assert len(set(replies)) == 2
+
+
+# The record of the sessions of a client without an identity.
+
+
+def curious(number: int, clients: tuple[int, ...] = IDS[:4]) -> Scenario:
+    """Return a session without a roster, of these clients."""
+    scenario = setting(SecAgg(), clients, 3, context=b"round 1")
+    return replace(scenario, session=replace(scenario.session, session_id=b"session number %02d" % number))
+
+
+def test_client_without_an_identity_counts_whatever_id_it_has() -> None:
+    """A server that gives a client another id in each session does not get past its cap."""
+    record = MemoryRecord()
+    for number, client in enumerate(IDS[:3]):
+        scenario = curious(number)
+        run = ProtocolRun(scenario)
+        run.clients[client] = scenario.client(
+            client, run.inputs[client], repeatable_entropy(b"x"), record, run.openings[client], cap=2
+        )
+        if number == 2:
+            with pytest.raises(ParticipationRefused):
+                run.replies()
+            assert run.clients[client].closed
+            break
+        run.finish()
+        assert record.participations(NO_IDENTITY) == number + 1
+
+
+def test_two_clients_of_one_session_without_identities_need_two_records() -> None:
+    scenario, record = curious(1), MemoryRecord()
+    run = ProtocolRun(scenario)
+    machines = [
+        scenario.client(client, run.inputs[client], repeatable_entropy(b"x"), record)
+        for client in scenario.session.clients
+    ]
+    machines[0].handle(run.requests[IDS[0]])
+    with pytest.raises(SessionReused):
+        machines[1].handle(run.requests[IDS[1]])
+
+
+def test_record_of_a_client_without_an_identity_keeps_it_from_answering_twice() -> None:
+    """Restored from before a step, a client without a roster answers it again; with a record it does not."""
+    scenario = curious(1)
+    run = ProtocolRun(scenario).to_step(2)
+    kept, request = run.clients[FIRST].snapshot(SNAPSHOT_KEY), run.requests[FIRST]
+    run.clients[FIRST].handle(request)
+    for record, refused in ((run.records[FIRST], True), (None, False)):
+        machine = scenario.restored(FIRST, kept, repeatable_entropy(b"later"), record)
+        if not refused:
+            machine.handle(request)
+            continue
+        with pytest.raises(SessionReused):
+            machine.handle(request)
+    assert run.records[FIRST].participations(NO_IDENTITY) == 1

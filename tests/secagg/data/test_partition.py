@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from secagg.errors import ConfigurationError, DataError
 LABELS = np.random.default_rng(0).integers(10, size=1000)
 
 
-def skew(shards: list[NDArray[np.int64]]) -> float:
+def skew(shards: Sequence[NDArray[np.int64]]) -> float:
     """Mean share of a shard that its commonest class takes."""
     return float(np.mean([np.bincount(LABELS[shard]).max() / len(shard) for shard in shards]))
 
@@ -35,6 +36,24 @@ def test_partition_is_disjoint_covering_and_even(
     assert min(sizes) >= 1
     assert max(sizes) - min(sizes) <= 1
     assert all(shard.dtype == np.int64 and (np.diff(shard) > 0).all() for shard in shards)
+
+
+@pytest.mark.parametrize("clients", [1, 7, 300, 1000])
+def test_partition_at_random_is_the_permutation_of_the_seed_in_even_pieces(clients: int) -> None:
+    shards = partition(LABELS, clients=clients, seed=5, alpha=None)
+    pieces = np.array_split(np.random.default_rng(5).permutation(len(LABELS)), clients)
+    assert len(shards) == len(pieces)
+    assert all(np.array_equal(shard, np.sort(piece)) for shard, piece in zip(shards, pieces, strict=True))
+    assert shards.sizes.tolist() == [len(piece) for piece in pieces]
+
+
+def test_partition_is_indexed_as_a_list_is() -> None:
+    shards = partition(LABELS, clients=30, seed=0, alpha=0.5)
+    assert np.array_equal(shards[-1], shards[29])
+    assert [len(shard) for shard in shards[3:5]] == shards.sizes[3:5].tolist()
+    for outside in (30, -31):
+        with pytest.raises(IndexError):
+            shards[outside]
 
 
 def test_partition_takes_labels_in_a_column() -> None:

@@ -15,6 +15,7 @@ from secagg.engines.base import RoundPlan
 from secagg.engines.memory import InMemory
 from secagg.engines.wire.work import Work
 from secagg.models.base import Metrics
+from secagg.privacy.noise import Sample
 from secagg.simulation.devices import Devices
 from tests.support.federation import devices, mean_for
 
@@ -89,3 +90,38 @@ def test_memory_engine_with_equal_entropy_gives_equal_sums() -> None:
 @pytest.mark.parametrize("text", ["shards", "array(", "terms", "Identity"])
 def test_memory_engine_shows_no_data_and_no_identity(text: str) -> None:
     assert text not in repr(InMemory(devices(), terms={}))
+
+
+def sampled(drawn: range, padding: range) -> tuple[Devices, RoundPlan]:
+    federation = devices(12)
+    sample = Sample(population=12, expected=4)
+    planned = mean_for(federation, clients=range(4), minimum_contributors=4, sample=sample)
+    mean = planned.for_sample(drawn, padding=padding, protocol=PlainSum(), minimum_contributors=4)
+    work = Work("test", 1, federation.model.get_weights())
+    return federation, RoundPlan(mean=mean, session=mean.session(bytes(16)), work=work)
+
+
+def test_memory_engine_lets_padding_send_zeros_without_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    federation, plan = sampled(range(3, 5), range(8, 10))
+    trained = list[int]()
+    real = Devices.train
+
+    def noted(self: Devices, client: int, weights: Any, number: int) -> Any:
+        trained.append(client)
+        return real(self, client, weights, number)
+
+    monkeypatch.setattr(Devices, "train", noted)
+    result = InMemory(federation, cohorts=True).run(plan)
+    assert (result.contributors, trained) == ((3, 4, 8, 9), [3, 4])
+    nobody = InMemory(federation, cohorts=True).run(sampled(range(0), range(4))[1])
+    assert nobody.total is not None
+    assert not nobody.total.any()
+
+
+def test_memory_engine_goes_on_if_all_clients_of_a_secret_draw_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One client may be all that was drawn, and readers must not learn that its training failed."""
+    federation, plan = sampled(range(3, 4), range(8, 11))
+    monkeypatch.setattr(Devices, "train", lambda *_: [] + 1)  # type: ignore[operator]
+    result = InMemory(federation, cohorts=True).run(plan)
+    assert list(result.failed) == [3]
+    assert result.total is not None

@@ -60,7 +60,8 @@ def test_terms_whose_events_no_gaussian_filter_takes_are_fixed(event: PrivacyEve
 
 
 def test_terms_with_cohorts_have_the_least_cap_and_draws_that_depend_on_no_result() -> None:
-    for settings, cap in (({"cohort": 15}, 2), ({"cohort": 15, "cap": 3}, 3), ({"cap": 5}, 5)):
+    plans: list[tuple[dict[str, Any], int]] = [({"cohort": 15}, 2), ({"cohort": 15, "cap": 3}, 3), ({"cap": 5}, 5)]
+    for settings, cap in plans:
         participation = terms(**settings).participation
         assert participation is not None
         assert (participation.cap, participation.size, participation.adaptive) == (cap, None, False)

@@ -218,7 +218,7 @@ def test_run_by_poisson_divides_by_the_expected_number(tmp_path: Path, monkeypat
     updates = [prepared.devices.train(client, first, 1) for client in range(30)]
     clipped = [[array * min(1, 0.5 / norm(update)) for array in update] for update in updates]
     for at in range(len(first)):
-        assert np.abs(moved[0][at]).max() < 1e-3
+        assert np.abs(moved[0][at]).max() < 2e-3
         np.testing.assert_allclose(moved[1][at], sum(update[at] for update in clipped) / 10, atol=2e-3)
 
 

@@ -1,6 +1,10 @@
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 
+from secagg.data.columns import Shard
 from secagg.errors import ConfigurationError, ModelError
 from secagg.models.softmax import SoftmaxRegression
 from secagg.simulation.devices import Devices
@@ -52,6 +56,48 @@ def test_devices_say_who_has_diverged() -> None:
     federation = Devices(model=model, shards=shards, epochs=1, batch_size=4, seed=1)
     with np.errstate(all="ignore"), pytest.raises(ModelError, match=r"client 0 has diverged in round 7.*learning rate"):
         federation.train(0, federation.model.get_weights(), 7)
+
+
+class Lazy(Sequence[Shard]):
+    """Shards that are made when they are asked for, and counted."""
+
+    def __init__(self, clients: int, empty: int = -1) -> None:
+        self.clients, self.empty = clients, empty
+        self.made: list[int] = []
+
+    def __getitem__(self, client: Any) -> Any:
+        if not 0 <= client < self.clients:
+            raise IndexError(client)
+        self.made.append(client)
+        return examples(0 if client == self.empty else 5, client)
+
+    def __len__(self) -> int:
+        return self.clients
+
+
+def test_devices_make_a_shard_when_its_client_is_asked() -> None:
+    shards = Lazy(100_000, empty=7)
+    federation = Devices(
+        model=SoftmaxRegression(FEATURES, CLASSES, seed=1), shards=shards, epochs=1, batch_size=4, seed=1
+    )
+    weights = federation.model.get_weights()
+    assert len(shards.made) <= 1
+    federation.train(99_999, weights, 1)
+    assert shards.made[-1] == 99_999
+    assert len(shards.made) <= 3
+    with pytest.raises(
+        ConfigurationError, match=r"client 7: expected at least 1 example and a target for each, found 0"
+    ):
+        federation.train(7, weights, 1)
+
+
+def test_devices_drop_clients_of_the_cohort_alone() -> None:
+    federation, cohort = devices(40), (3, 5, 8, 13, 21, 34)
+    drops = federation.drops(1, ["one", "two"], 4, clients=cohort)
+    gone = [client for clients in drops.values() for client in clients]
+    assert len(set(gone)) == 4
+    assert set(gone) <= set(cohort)
+    assert federation.drops(1, ["one", "two"], 4, clients=range(40)) == federation.drops(1, ["one", "two"], 4)
 
 
 @pytest.mark.parametrize("sizes", [[(4, 4)], [], [(4, 4), (0, 0)], [(4, 4), (4, 3)]])

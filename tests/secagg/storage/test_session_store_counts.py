@@ -82,7 +82,7 @@ def test_cap_that_is_none_is_refused_and_the_store_stays_open(path: Path, cap: o
         store.record(ME, session(1), 0, cap=10**400)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=12)
 @given(
     st.lists(
         st.tuples(
@@ -208,7 +208,7 @@ def killed_at_statement(path: Path, use: str, count: int) -> bool:
             done += 1
             return run(store, statement, *parameters)
 
-        SessionStore._run = counted  # type: ignore[method-assign]  # In this child only.
+        SessionStore._run = counted  # type: ignore[assignment, method-assign]  # In this child only.
         with SessionStore(path) as store:
             if use == "record":
                 store.record(ME, session(1), 0, cap=3)
@@ -258,7 +258,7 @@ def rows_of(store: SessionStore) -> list[tuple[bytes, bytes, int]]:
     return sorted((identity, session_id, number) for identity, session_id, number, _, _ in store._run(store.rows))
 
 
-@pytest.mark.parametrize("written", range(0, 40_000, 4096))
+@pytest.mark.parametrize("written", [0, 1024, 9000])
 def test_migration_on_a_full_disk_leaves_one_of_the_two_formats(tmp_path: Path, written: int) -> None:
     """A limit on the size of files ends the migration in a child. Opened with room, the store has everything."""
     copy = private_copy(FIRST, tmp_path / "store")

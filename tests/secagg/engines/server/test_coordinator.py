@@ -1,5 +1,6 @@
 """What a coordinator releases, keeps and gives up; `test_coordinator_crashes` has the crashes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,14 @@ import numpy as np
 import pytest
 
 from dp.errors import BudgetExceeded
+from dp.events import Trust
 from protocols import PlainSum
 from protocols.errors import ParameterError, RemoteError
-from secagg.aggregation.mean import Target
+from secagg.aggregation.mean import SecureMean, Target
 from secagg.engines.base import Release, RoundResult
 from secagg.engines.server.coordinator import Coordinator
 from secagg.engines.server.plans import averaging
+from secagg.engines.wire.work import Work
 from secagg.errors import (
     ConfigurationError,
     CoordinatorError,
@@ -20,6 +23,7 @@ from secagg.errors import (
     OpeningUnfinished,
     ServerRolledBack,
 )
+from secagg.privacy.noise import Sample
 from tests.support.coordinators import (
     CLIENTS,
     TARGET,
@@ -301,3 +305,57 @@ def test_noise_without_a_ledger_is_refused_before_anybody_is_asked(folder: Path)
     with Coordinator(folder, plan_with(TARGET)) as coordinator, pytest.raises(ConfigurationError, match="ledger"):
         coordinator.run(work_of(1), CLIENTS, nodes)
     assert nodes.trained == []
+
+
+def test_cohort_is_drawn_for_each_new_session_and_for_no_release_that_is_kept(folder: Path) -> None:
+    nodes, drawn = Nodes(), list[tuple[int, ...]]()
+
+    def draw() -> tuple[int, ...]:
+        drawn.append(CLIENTS[len(drawn) :])
+        return drawn[-1]
+
+    with coordinator_of(folder) as (coordinator, _):
+        first = coordinator.run(work_of(1), draw, nodes)
+        assert coordinator.run(work_of(1), draw, nodes).mean[0].tolist() == first.mean[0].tolist()
+        second = coordinator.run(work_of(2), draw, nodes)
+    assert [first.contributors, second.contributors] == drawn == [CLIENTS, CLIENTS[1:]]
+
+
+def test_cohort_is_drawn_again_for_the_session_that_follows_a_lost_opening(folder: Path) -> None:
+    """Each session has its own reservation, of those whom it asks."""
+    nodes = _opened_and_crashed(folder, TARGET)
+    nodes.silent = {1}
+    asked = list[tuple[int, ...]]()
+
+    def draw() -> tuple[int, ...]:
+        asked.append(CLIENTS[1:])
+        return asked[-1]
+
+    with coordinator_of(folder) as (coordinator, ledger):
+        release = coordinator.run(work_of(1), draw, nodes)
+        assert ledger is not None
+        assert len(ledger.entries()) == 2
+    assert asked == [CLIENTS[1:]]
+    assert release.contributors == CLIENTS[1:]
+
+
+def test_clients_that_are_drawn_in_secret_are_refused_with_a_folder(folder: Path) -> None:
+    sample = Sample(population=6, expected=3)
+    target = Target(epsilon=60.0, delta=1e-2, releases=1, colluding=0, trust=Trust.CENTRAL, sample=sample)
+
+    def plan(clients: Sequence[int], work: Work, _: object) -> SecureMean:
+        return SecureMean.plan(
+            protocol=PlainSum(),
+            clients=clients,
+            minimum_contributors=3,
+            shapes=work.travelling,
+            clip_l2=100.0,
+            target=target,
+            sample=sample,
+        )
+
+    with (
+        Coordinator(folder, plan) as coordinator,
+        pytest.raises(ConfigurationError, match="sample: expected none with"),
+    ):
+        coordinator.check(work_of(1), CLIENTS[:3], Nodes())

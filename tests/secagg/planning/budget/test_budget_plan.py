@@ -30,10 +30,10 @@ from tests.support.plans import UNASKED
 ADD_OR_REMOVE = NeighbouringRelation.ADD_OR_REMOVE_ONE
 
 
-def asked(clients: int | None = 1000, rounds: int = 100, **given: Any) -> str:
+def asked(**given: Any) -> str:
     """What `plan_on_terminal` refuses with, in one line."""
     with pytest.raises((SecaggError, DpError)) as refused:
-        plan_on_terminal(**UNASKED | {"clients": clients, "rounds": rounds} | given)
+        plan_on_terminal(**UNASKED | {"clients": 1000, "rounds": 100} | given)
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
@@ -246,18 +246,27 @@ def test_plan_of_a_small_cohort_warns_that_no_collusion_is_covered(
 ) -> None:
     for clients, warned in ((10, True), (20, False)):
         dimension = None if mechanism == "gaussian" else 100
-        plan_on_terminal(
-            clients=clients, rounds=2, **UNASKED | {"epsilon": 8.0, "mechanism": mechanism, "dimension": dimension}
-        )
+        given = {"clients": clients, "rounds": 2, "epsilon": 8.0, "mechanism": mechanism, "dimension": dimension}
+        plan_on_terminal(**UNASKED | given)
         text = capsys.readouterr().out
         assert (f"withstands 0 colluding of {clients} clients" in text) == warned
         assert f"at delta 0.001, below 1/{clients}" in text
 
 
 @pytest.mark.parametrize(
-    "cohort", [{"dropout": 0.6}, {"minimum_contributors": 271}, {"adversarial": 0.95}, {"delta": 1 / 300}]
+    "cohort",
+    [
+        {"dropout": 0.6},
+        {"minimum_contributors": 271},
+        {"adversarial": 0.95},
+        {"delta": 1 / 300},
+        {"cohort": 301},
+        {"cohort": 100, "cap": 9},
+        {"cohort": 100, "minimum_contributors": 91},
+        {"cap": 29},
+    ],
 )
 def test_plan_refuses_the_cohorts_that_train_refuses_in_the_same_words(cohort: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        TrainingConfig(**cohort)  # type: ignore[arg-type]  # numbers of either kind
-    assert asked(clients=300, epsilon=8.0, **cohort) == str(refused.value)
+        TrainingConfig(clients=300, rounds=30, **cohort)  # type: ignore[arg-type]  # numbers of either kind
+    assert asked(clients=300, rounds=30, epsilon=8.0, **cohort) == str(refused.value)

@@ -64,8 +64,8 @@ def test_plan_of_a_budget_says_what_noise_a_cap_saves() -> None:
     assert line(found, "Without a cap").startswith("one client may be asked for all 1,500 releases. Towards the server")
     assert "epsilon 6 needs noise multiplier 25.007 (unit client, relation zero-out)" in line(found, "Without a cap")
     assert line(found, "Cap") == (
-        "45 of 1,500 rounds may ask one client; 45 is the least that is feasible. If rounds fail, the cap leaves "
-        "places for 30 more rounds"
+        "one client is asked at most 45 times in 1,500 rounds; 45 is the least that is feasible. If rounds fail, the "
+        "cap leaves places for 30 more rounds"
     )
     assert "For 100 contributors at a dropout of 0.1, ask 112: the least cap is then 50" in line(found, "Dropouts")
     assert line(found, "Dropouts").endswith("epsilon 6 needs noise multiplier 4.5656")
@@ -180,6 +180,14 @@ def test_dropouts_and_colluding_clients_that_contradict_each_other_have_no_large
     assert found.cap.with_dropouts is None
 
 
+@pytest.mark.parametrize("given", [{}, {"cohort": 112}, {"cohort": 112, "cap": 20}, {"cap": 33}])
+def test_plan_charges_the_releases_that_train_charges(given: dict[str, int]) -> None:
+    config = TrainingConfig(clients=300, rounds=30, **given)  # type: ignore[arg-type]  # numbers
+    request = BudgetRequest(clients=300, rounds=30, epsilon=8.0, **given)  # type: ignore[arg-type]  # numbers
+    assert request.releases == config.participations
+    assert (request.asked, request.required_contributors) == (config.asked, config.required_contributors)
+
+
 @pytest.mark.parametrize("adversary", [Adversary.CURIOUS, Adversary.MALICIOUS])
 def test_plan_requires_the_contributors_that_train_requires(adversary: Adversary) -> None:
     dropout = 0.3
@@ -201,6 +209,7 @@ def test_plan_requires_the_contributors_that_train_requires(adversary: Adversary
         ("--cohort and --cap: expected neither of them with --sampling", {"cohort": 100, "sampling": 0.1}),
         ("--cohort and --cap: expected neither of them with --sampling", {"cap": 2000, "sampling": 0.1}),
         ("minimum_contributors: expected at most 90", {"cohort": 100, "minimum_contributors": 101}),
+        ("--adversary: expected curious with --sampling", {"sampling": 0.1, "adversary": Adversary.MALICIOUS}),
         ("--adversary: expected one of curious, malicious", {"adversary": Adversary.SEMI_MALICIOUS}),
     ],
 )

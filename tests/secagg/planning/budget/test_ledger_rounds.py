@@ -28,6 +28,7 @@ from tests.support.plans import UNASKED
 CLIENTS = 20
 WHO = clients_digest(bytes([number]) for number in range(CLIENTS))
 Z10 = GaussianEvent(noise_multiplier=10.0)
+BUDGET: dict[str, Any] = {"epsilon": 6.0, "delta": 1e-3, "population": CLIENTS}
 FILTER: dict[str, Any] = {"accounting": Accounting.GAUSSIAN_FILTER}
 
 
@@ -36,19 +37,14 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.sqlite"
 
 
-def create(
-    path: Path, *, epsilon: float = 6.0, cap: int | None = None, adaptive: bool = True, **changes: Any
-) -> Ledger:
+def create(path: Path, *, cap: int | None = None, adaptive: bool = True, **changes: Any) -> Ledger:
     """Create a ledger of 20 clients that counts who is asked."""
-    participation = Participation(clients=WHO, cap=cap, adaptive=adaptive)
-    return Ledger.create(
-        path, **{"epsilon": epsilon, "delta": 1e-3, "population": CLIENTS, "participation": participation} | changes
-    )
+    return everybody(path, participation=Participation(clients=WHO, cap=cap, adaptive=adaptive), **changes)
 
 
-def everybody(path: Path, *, epsilon: float = 6.0, **changes: Any) -> Ledger:
+def everybody(path: Path, **changes: Any) -> Ledger:
     """Create a ledger that charges everybody for each release."""
-    return Ledger.create(path, **{"epsilon": epsilon, "delta": 1e-3, "population": CLIENTS} | changes)
+    return Ledger.create(path, **BUDGET | changes)
 
 
 def admits(path: Path, noise: float, releases: int, clients: list[int] | None) -> bool:
@@ -112,12 +108,24 @@ def test_cap_of_the_ledger_leaves_places_by_client(path: Path) -> None:
 def test_rounds_beyond_the_places_of_a_cap_are_refused(path: Path) -> None:
     with create(path, cap=1, **FILTER) as ledger:
         ledger.reserve(Z10, "round 1", participants=range(15))
-        with pytest.raises(ConfigurationError, match="expected at most the 5 places that the cap of 1 leaves, found 2"):
+        with pytest.raises(ConfigurationError, match="expected at most the 5 places that caps leave, found 10 in 2"):
             plan_rounds(ledger, rounds=2, cohort=5)
         assert plan_rounds(ledger, rounds=1, cohort=5).releases == 1
         ledger.reserve(Z10, "round 2", participants=range(15, 20))
         with pytest.raises(ConfigurationError, match="expected at most the 0 places"):
             plan_rounds(ledger, rounds=1)
+
+
+def test_clients_far_from_the_cap_are_asked_for_those_near_it(path: Path) -> None:
+    """Of 20 clients 10 have no place left, so each of the others is asked twice in 4 rounds of 5."""
+    with create(path, cap=2, **FILTER) as ledger:
+        for number in range(2):
+            ledger.reserve(Z10, f"round {number}", participants=range(10))
+        found = plan_rounds(ledger, rounds=4, cohort=5)
+        with pytest.raises(ConfigurationError, match="expected at most the 10 places that caps leave, found 20 in 4"):
+            plan_rounds(ledger, rounds=4, cohort=5, cap=1)
+    assert found.releases == 2
+    assert found.noise_multiplier == pytest.approx(math.sqrt(2) / largest_mu(6.0, 1e-3))
 
 
 def test_renyi_filter_is_searched(path: Path) -> None:
@@ -179,6 +187,7 @@ def test_ledger_of_a_secret_sample_plans_rounds_of_its_rate(path: Path) -> None:
         event = PoissonSampledEvent(
             sampling_rate=0.25, event=GaussianEvent(noise_multiplier=first.noise_multiplier, relation=relation)
         )
+        assert ledger.remaining(event) == 4
         ledger.reserve(event, "round 1", participants=range(5))
         second = plan_rounds(ledger, rounds=3)
     assert first.sampling == second.sampling == 0.25

@@ -121,5 +121,6 @@ def test_page_of_figures_without_bound_still_has_a_chart() -> None:
 
 
 def test_page_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"^--html: expected a file that can be written, found "):
-        plan_on_terminal(**UNASKED | RUN | {"cohort": 100, "html": tmp_path / "no folder" / "plan.html"})
+    for page in (tmp_path / "no folder" / "plan.html", tmp_path):
+        with pytest.raises(ConfigurationError, match=r"^--html: expected a file that can be written, found "):
+            plan_on_terminal(**UNASKED | RUN | {"cohort": 100, "html": page})
