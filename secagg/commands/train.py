@@ -352,6 +352,8 @@ def _asked(summary: Summary) -> str:
     if summary.asked is None:
         return words
     counts = summary.asked
+    if counts.least == counts.most:
+        return f"{words}; each client was asked {counts.most} times"
     return f"{words}; a client was asked {counts.least} to {counts.most} times, in the median {counts.median}"
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dp.calibration.least_noise import calibrate_gaussian
 from dp.events import NeighbouringRelation, PrivacyEvent
+from dp.ledger.participation import Accounting
 from protocols import Adversary, ClientTerms, Committee, Keyholder, Roster, SecureSum, Session
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.data.base import Dataset
@@ -25,6 +26,7 @@ from secagg.models.base import ArrayRole
 from secagg.privacy.clipping import Clip, ClippingKind, choose_clip, planned
 from secagg.privacy.contributors import colluding_clients
 from secagg.privacy.example_level import ExampleLevel
+from secagg.privacy.filtered_noise import filtered_epsilon, filtered_multiplier
 from secagg.privacy.noise import Sample
 from secagg.runs.choices import choose_committee, choose_protocol
 from secagg.runs.config import TrainingConfig
@@ -181,6 +183,8 @@ def prepare(config: TrainingConfig) -> Prepared:
     target = None if example_level is not None else _target(config)
     # With noise first: it is what needs the larger modulus, and says so.
     mean = plan(target=target)
+    if target is not None and mean.event is not None and config.accounting is Accounting.RENYI_FILTER:
+        mean = plan(target=replace(target, epsilon=filtered_epsilon(mean.event, **_planned_releases(config))))
     noiseless = mean if target is None else plan()
     if members is not None:  # before anything is reserved, not after
         _check_terms(members.terms(range(config.asked))[0], mean)
@@ -337,7 +341,7 @@ def _example_level(config: TrainingConfig, *, shards: NDArray[np.int64]) -> Exam
             "Removing its example would remove the client, and unit = example does not hide participation. Use fewer "
             "clients, a larger alpha or another dataset."
         )
-    return ExampleLevel.plan(
+    plan = ExampleLevel.plan(
         epsilon=config.epsilon,
         delta=config.delta,
         rounds=config.participations,
@@ -347,6 +351,14 @@ def _example_level(config: TrainingConfig, *, shards: NDArray[np.int64]) -> Exam
         epochs=config.epochs,
         batch_size=config.batch_size,
     )
+    if config.accounting is Accounting.RENYI_FILTER:
+        return replace(plan, noise_multiplier=filtered_multiplier(plan.event, **_planned_releases(config)))
+    return plan
+
+
+def _planned_releases(config: TrainingConfig) -> dict[str, Any]:
+    """Return how many releases one client is in, and the budget, for `secagg.privacy.filtered_noise`."""
+    return {"releases": config.participations, "epsilon": config.epsilon, "delta": config.delta}
 
 
 def _first_clip(config: TrainingConfig, *, arrays: int, contributors: int) -> Clip:

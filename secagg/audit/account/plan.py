@@ -77,9 +77,10 @@ class PlannedBudget(_OfPlan):
         config, event, found = prepared.config, prepared.event, []
         if event is None:
             return []
-        spent = guarantee({event: config.rounds}, delta=config.delta, relation=event.relation, unit=event.unit).epsilon
+        most = config.participations  # The most rounds that one client is in.
+        spent = guarantee({event: most}, delta=config.delta, relation=event.relation, unit=event.unit).epsilon
         if spent > config.epsilon:
-            found.append(f"{config.rounds} rounds cost epsilon {spent:.6g} of a budget of {in_full(config.epsilon)}.")
+            found.append(f"{most} rounds cost epsilon {spent:.6g} of a budget of {in_full(config.epsilon)}.")
         if config.delta >= 1 / prepared.population:
             found.append(f"Delta {in_full(config.delta)} is not below 1 / {prepared.population}.")
         return found

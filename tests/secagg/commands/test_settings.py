@@ -3,6 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -64,7 +65,13 @@ def test_settings_example_has_the_defaults_and_names_every_setting() -> None:
 @pytest.mark.parametrize("setting", describe(SettingFields), ids=lambda setting: setting.name)
 def test_setting_takes_its_example(setting: Setting) -> None:
     name, example = setting.name, setting.example
-    needed = {"max_examples": {"weighting": "weighted"}, "committee_fingerprint": {"committee": "keys"}}
+    needed: dict[str, dict[str, Any]] = {
+        "max_examples": {"weighting": "weighted"},
+        "committee_fingerprint": {"committee": "keys"},
+        "draw": {"cohort": 100},
+        "cap": {"cohort": 100},
+        "separation": {"cohort": 100},
+    }
     assert getattr(parse({name: example} | needed.get(name, {})), name) == example
 
 

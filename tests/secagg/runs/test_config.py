@@ -1,5 +1,6 @@
 import math
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dp.events import Trust
+from dp.ledger.participation import Accounting
 from protocols import Adversary
 from secagg.aggregation.encoding import Weighting
 from secagg.data import load
@@ -18,6 +20,7 @@ from secagg.runs.config import TrainingConfig
 from secagg.runs.fields import SettingFields
 from secagg.runs.parsing import parse, read_settings
 from secagg.runs.settings import describe
+from secagg.training.cohorts import Draw
 
 
 def read_back(text: str, path: Path) -> TrainingConfig:
@@ -54,8 +57,6 @@ def test_config_survives_toml(tmp_path: Path) -> None:
 
 @given(st.text(st.characters(codec="utf-8"), max_size=30), st.floats(1e-300, 1e300), st.integers(0, 2**32 - 1))
 def test_config_survives_toml_whatever_its_values(dataset: str, clip_l2: float, seed: int) -> None:
-    import tomllib
-
     config = TrainingConfig(dataset=dataset, clip_l2=clip_l2, seed=seed)
     assert parse(tomllib.loads(config.as_toml())) == config
 
@@ -64,6 +65,58 @@ def test_config_takes_whole_numbers_for_real_ones(tmp_path: Path) -> None:
     config = read_back("epsilon = 4\nclip_l2 = 1\nweighting = 'weighted'\nmax_examples = 20\n", tmp_path / "c.toml")
     assert (config.epsilon, config.clip_l2, config.max_examples) == (4.0, 1.0, 20.0)
     assert config.weighting is Weighting.WEIGHTED
+
+
+def test_config_with_cohorts_is_read_back_and_other_ones_are_written_as_before(tmp_path: Path) -> None:
+    names = {"cohort", "draw", "cap", "separation", "accounting"}
+    assert not names & set(tomllib.loads(TrainingConfig().as_toml()))
+    text = "cohort = 100\ndraw = 'random'\ncap = 12\naccounting = 'fixed'\n"
+    config = read_back(text, tmp_path / "c.toml")
+    assert (config.cohort, config.draw, config.cap) == (100, Draw.RANDOM, 12)
+    assert config.accounting is Accounting.FIXED
+    assert TrainingConfig(cohort=100, draw="in-turn").draw is Draw.IN_TURN  # type: ignore[arg-type]
+
+
+def test_config_of_cohorts_counts_what_a_round_asks_and_how_often() -> None:
+    config = parse({"cohort": 100, "dropout": 0.2})
+    assert (config.asked, config.participations, config.dropping, config.required_contributors) == (100, 10, 20, 70)
+    assert (config.drawing, config.limited, config.by_poisson) == (Draw.IN_TURN, True, False)
+    assert parse({"cohort": 100, "cap": 15}).participations == 15
+    secret = parse({"cohort": 100, "draw": "poisson", "trust": "central"})
+    assert (secret.by_poisson, secret.participations, secret.dropout) == (True, 30, 0.0)
+    everybody = TrainingConfig()
+    assert (everybody.asked, everybody.participations, everybody.limited) == (300, 30, False)
+    assert parse({"cap": 31}).participations == 31
+
+
+SECRET: dict[str, Any] = {"cohort": 100, "draw": "poisson", "trust": "central"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"cohort": 301}, r"cohort: expected at most the 300 clients of the population, found 301"),
+        ({"cohort": 1}, r"cohort: expected an integer of at least 2, found 1"),
+        ({"cohort": 100, "minimum_contributors": 101}, r"minimum_contributors: expected at most 90, the clients"),
+        ({"cohort": 100, "cap": 9}, r"cap: expected at least 10, since 30 rounds ask 100 of 300 clients each, found 9"),
+        ({"cap": 29}, r"cap: expected at least 30, since 30 rounds ask all 300 clients each, found 29"),
+        ({"cohort": 100, "separation": 4}, r"separation: expected at most 3 rounds, which 300 clients allow"),
+        ({"separation": 1}, r"separation: expected a cohort and draw = in-turn, found no cohort"),
+        ({"cohort": 100, "draw": "random", "separation": 2}, r"separation: .*in-turn, found draw = random"),
+        (SECRET | {"cap": 30}, r"cap: expected none with draw = poisson, found 30"),
+        (SECRET | {"separation": 2}, r"separation: .*in-turn, found draw = poisson"),
+        (SECRET | {"trust": "distributed"}, r"trust: expected central with draw = poisson, found distributed: noise"),
+        (SECRET | {"trust": "local"}, r"trust: expected central with draw = poisson, found local"),
+        (SECRET | {"dropout": 0.1}, r"dropout: expected 0 with draw = poisson, found 0\.1"),
+        ({"draw": "random"}, r"draw: expected none without a cohort, found random"),
+        ({"cohort": 100, "draw": "poison"}, r"draw: expected one of in-turn, random, poisson, found 'poison'; did you"),
+        ({"cohort": 100, "unit": "example", **SECRET}, r"mechanism, trust and noise_removal: expected none with unit"),
+        ({"accounting": "filter"}, r"accounting: expected one of fixed, gaussian-filter, renyi-filter, found 'filter'"),
+    ],
+)
+def test_config_of_cohorts_that_cannot_work_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        parse(settings)
 
 
 @pytest.mark.parametrize(
