@@ -47,8 +47,6 @@ _EARLIER: Final = (
     "integer noise used to be accounted by Renyi DP alone, so an earlier report of the same releases may state a "
     "larger epsilon. Releases and noise are the same; only the account is more exact"
 )
-CLAIMED: Final = "Epsilon guaranteed"
-SPENT: Final = "Epsilon spent"
 
 
 def facts(report: BudgetReport) -> Facts:
@@ -73,11 +71,15 @@ def _amounts(report: BudgetReport) -> Facts:
     budget, spent = report.budget, report.spent
     beyond, as_if = "BEYOND THE BUDGET: " if report.overspent else "", _AS_IF if report.failed else ""
     if report.claims_budget:
-        found = [(CLAIMED, f"{beyond}{report.shown(spent.epsilon)}, the budget{as_if}. {_why_budget(budget)}")]
-        found.append(("Used so far", _used(report)))
+        shown = report.shown(spent.epsilon)
+        advice = "" if report.failed else f". State {shown} as the guarantee, whatever part of the budget is used"
+        found = [
+            ("Epsilon", f"{beyond}{shown}, the budget{as_if}. {_why_budget(budget)}{advice}"),
+            ("Used so far", _used(report)),
+        ]
     else:
         charged = f"{beyond}{report.shown(spent.epsilon)} of {in_full(budget.epsilon)}"
-        found = [(SPENT, f"{charged}, computed from the reserved noise")]
+        found = [("Epsilon spent", f"{charged}, computed from the reserved noise")]
         if report.releases and report.stated_epsilon is not None:
             found.append(("After a look at results", f"epsilon {in_full(budget.epsilon)}, the budget. {_STOPPING}"))
     if report.realised is not None and report.realised_noise:

@@ -79,8 +79,8 @@ def parts_projected(used: float, event: PrivacyEvent, *, further: int, budget: B
         further: The most further releases. The ledger admits them, so they use at most the limit.
         budget: The budget, with a filter.
     """
-    charges = _charges(budget)
-    each = charges.charge(event) / charges.rule.limit
+    rule = _charges(budget).rule
+    each = rule.charge(event) / rule.limit
     return tuple((at + 1, min(1.0, used + (at + 1) * each)) for at in evenly_spaced(further, PROJECTED))
 
 

@@ -117,6 +117,9 @@ def amount(spent: Guarantee, budget: Budget) -> str:
     at = f"at delta {in_full(budget.delta)}{' towards readers' if budget.towards is Observer.READERS else ''}"
     if spent.claim is Claim.SPENT:
         return f"epsilon {epsilon} of {whole} spent {at}"
+    if spent.epsilon > budget.epsilon:
+        used = "more than all" if spent.used is None else in_percent(spent.used)
+        return f"{used} of the budget of epsilon {whole} {at} is used"
     if spent.used is None:
         return f"epsilon {epsilon} guaranteed {at}, the budget"
     return f"epsilon {epsilon} guaranteed {at}, the budget, of which {in_percent(spent.used)} is used"

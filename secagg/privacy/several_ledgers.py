@@ -20,6 +20,7 @@ arXiv 2207.08335).
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -53,14 +54,14 @@ class Sum:
     @property
     def epsilon(self) -> float:
         """The epsilon of the composed releases, and those of the budgets that are added to it."""
-        return self.guarantee.epsilon + sum(each.spent.epsilon for each in self.ledgers if each.is_added)
+        return math.fsum((self.guarantee.epsilon, *(each.spent.epsilon for each in self.ledgers if each.is_added)))
 
     @property
     def delta(self) -> float:
         """The delta of the composed releases, and those of the budgets that are added to it; below 1."""
         added = [each.budget.delta for each in self.ledgers if each.is_added]
         composed = len(added) < len(self.ledgers) or not added
-        return sum(added) + (self.guarantee.delta if composed else 0.0)
+        return math.fsum((*added, *((self.guarantee.delta,) if composed else ())))
 
     @property
     def accountant(self) -> str:

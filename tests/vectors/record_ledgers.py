@@ -202,6 +202,29 @@ def make_local(path: Path) -> None:
         ledger.commit(ledger.reserve(fewer, "round 2", participants=[2, 1]), contributors=[1], realised=fewer)
 
 
+def make_drawn(path: Path) -> None:
+    """Make a ledger of secret draws of many clients towards readers, with one kind of event that is fixed beforehand."""
+    clients = 1_000
+    with Ledger.create(
+        path,
+        epsilon=4.0,
+        delta=1e-4,
+        population=clients,
+        relation=EITHER,
+        participation=Participation(
+            clients=clients_digest(b"%d" % client for client in range(clients)), adaptive=False
+        ),
+        towards=Observer.READERS,
+        clock=_ticks(),
+        entropy=_salt,
+    ) as ledger:
+        for number in range(5):
+            drawn = [each for each in range(clients) if hashlib.sha256(b"%d %d" % (number, each)).digest()[0] < 13]
+            ticket = ledger.reserve(SAMPLED, f"round {number + 1}", participants=drawn)
+            details = {TRUST_DETAIL: Trust.CENTRAL.value, UPDATES_HIDDEN_DETAIL: "yes"}
+            ledger.commit(ticket, contributors=drawn, realised=SAMPLED, details=details)
+
+
 def main(folder: Path) -> None:
     """Make all ledgers."""
     make_mixed(folder / "mixed.sqlite")
@@ -210,6 +233,7 @@ def main(folder: Path) -> None:
     make_cohorts(folder / "cohorts.sqlite")
     make_readers(folder / "readers.sqlite")
     make_local(folder / "local.sqlite")
+    make_drawn(folder / "drawn.sqlite")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from tests.vectors.recorded import VECTORS, copied, rewrite, without_version
 FOLDER: Final = VECTORS / "report"
 LEDGERS: Final = VECTORS / "ledger"
 RUN: Final = VECTORS / "checkpoint" / "run"
-NAMES: Final = ("examples", "mixed", "thinner")
+NAMES: Final = ("cohorts", "drawn", "examples", "local", "mixed", "readers", "thinner")
 WIDTH: Final = 100
 DRAWINGS: Final = "drawings.json"
 MATPLOTLIB: Final = {"font": Path(findfont(FontProperties(family=FAMILIES))).name, "version": matplotlib.__version__}

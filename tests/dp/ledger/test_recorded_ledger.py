@@ -16,6 +16,7 @@ from tests.vectors.recorded import VECTORS, private_copy
 LEDGERS = VECTORS / "ledger"
 HEADS = {
     "cohorts": "c29116b0dc9bdd895127373abe5aff3b77e808e69475360ae36d109c4c984f90",
+    "drawn": "6f7ae742c6aa6c865b5bfa33abe32560d51f9d6d230a90e91e30dc2f04257e41",
     "examples": "a297919e3255818f838ad52abf05a7ed1029f9d485e5e147be73b11416975b55",
     "local": "3ab93d18b5cb109696bdd85ed2b664ecc1064084984e2068ad2b4e9ce218738e",
     "mixed": "8c0514318e21bd30cc11f320de33c7301039b86eb7a8e2faf3707dae1da4beff",
@@ -24,6 +25,7 @@ HEADS = {
 }
 MADE_BY = {
     "cohorts": recorder.make_cohorts,
+    "drawn": recorder.make_drawn,
     "examples": recorder.make_examples,
     "local": recorder.make_local,
     "mixed": recorder.make_mixed,

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from dp import BudgetReport
+from dp import BudgetReport, Claim, Observer
 from tests.vectors import record_reports as recorder
 
 each_ledger = pytest.mark.parametrize("name", recorder.NAMES)
@@ -64,7 +64,7 @@ def test_recorded_drawings_of_a_page_are_made_again(name: str) -> None:
 def test_comparison_of_json_notices_a_digit_and_a_name() -> None:
     text = recorder.recorded("mixed.json")
     assert_same_json(text, text)
-    for old, new in (('"releases": 2923', '"releases": 2922'), ('"order"', '"orders"'), ("1.5605323", "1.5605324")):
+    for old, new in (('"releases": 3605', '"releases": 3604'), ('"order"', '"orders"'), ("1.5605323", "1.5605324")):
         assert old in text
         with pytest.raises(AssertionError):
             assert_same_json(text.replace(old, new, 1), text)
@@ -77,3 +77,14 @@ def test_recorded_reports_are_of_what_they_say() -> None:
     assert len(mixed.mechanisms) == 6
     assert len(thinner.failed) == 1
     assert examples.spent.pld_epsilon is not None
+    counted = {name: report_of(name) for name in ("cohorts", "drawn", "local", "readers")}
+    assert {name: each.spent.claim for name, each in counted.items()} == {
+        "cohorts": Claim.BUDGET,
+        "drawn": Claim.SPENT,
+        "local": Claim.SPENT,
+        "readers": Claim.BUDGET,
+    }
+    for name, each in counted.items():
+        enforced, other = each.statements
+        assert (enforced.observer is Observer.READERS) == (name in ("drawn", "readers"))
+        assert {enforced.observer, other.observer} == set(Observer)

@@ -134,7 +134,7 @@ def test_remaining_sampled_releases_beyond_the_budget_are_none() -> None:
 
 
 def test_projection_is_what_the_ledger_will_enforce() -> None:
-    found = projected([STEPS] * 2, STEPS, further=4, budget=budget(STEPS, epsilon=enforced([STEPS] * 6)))
+    found = projected({STEPS: 2}, STEPS, further=4, budget=budget(STEPS, epsilon=enforced([STEPS] * 6)))
     assert [count for count, _ in found] == [1, 2, 3, 4]
     for count, epsilon in found:
         assert abs(epsilon - enforced([STEPS] * (2 + count))) < GRID
@@ -143,11 +143,11 @@ def test_projection_is_what_the_ledger_will_enforce() -> None:
 
 def test_epsilon_at_other_deltas_is_by_the_accountants_of_the_total() -> None:
     deltas = (1e-2, 1e-6, 1e-9, 1e-11)
-    found = epsilons_at([STEPS] * 3, deltas)
+    found = epsilons_at({STEPS: 3}, deltas)
     assert tuple(found) == deltas
     for delta, epsilon in found.items():
         assert 0 <= epsilon - enforced([STEPS] * 3, delta) < GRID
-    exact = epsilons_at([GAUSSIAN] * 3, deltas)
+    exact = epsilons_at({GAUSSIAN: 3}, deltas)
     assert exact == {delta: enforced([GAUSSIAN] * 3, delta) for delta in deltas}
-    lattice = epsilons_at([LATTICE] * 3, deltas)
+    lattice = epsilons_at({LATTICE: 3}, deltas)
     assert lattice == {delta: pytest.approx(enforced([LATTICE] * 3, delta), rel=1e-9) for delta in deltas}

@@ -14,6 +14,7 @@ from dp.events import (
 )
 from dp.figures import rounded_up
 from dp.ledger.ledger import Ledger
+from dp.ledger.participation import Accounting
 from dp.ledger.records import Commitment, Reservation
 from dp.ledger.sqlite_log import SqliteLog
 from dp.reporting.assumptions import NOTHING_ELSE, ONLY_LEDGER
@@ -115,6 +116,25 @@ def test_verify_refuses_less_noise_than_was_reserved(tmp_path: Path, capsys: pyt
         chain.append(msgspec.json.encode(recorded))
     assert verify_on_terminal(path, head=None) == NOT_INTACT
     assert "less noise is recorded than was reserved, of 1" in capsys.readouterr().err
+
+
+def test_verify_says_what_a_ledger_with_a_filter_guarantees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    honest, forged = tmp_path / "honest", tmp_path / "forged"
+    event = GaussianEvent(noise_multiplier=1.0)
+    with Ledger.create(honest, epsilon=8, delta=1e-3, population=300, accounting=Accounting.GAUSSIAN_FILTER) as opened:
+        opened.reserve(event, "round 1")
+        budget = opened.budget
+    assert verify_on_terminal(honest, head=None) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 release (1 uncommitted), epsilon 8.0000 guaranteed at delta 0.001, the budget, of which 23.0" in said
+    with SqliteLog.create(forged, msgspec.json.encode(budget)) as chain:
+        for number in range(1, 6):
+            record = Reservation(number=number, label="x", event=event, time_s=budget.time_s)
+            chain.append(msgspec.json.encode(record))
+    assert verify_on_terminal(forged, head=None) == NOT_INTACT
+    refused = " ".join(capsys.readouterr().err.split())
+    assert "beyond its budget: 115." in refused
+    assert "% of the budget of epsilon 8 at delta 0.001 is used" in refused
 
 
 def test_verify_that_cannot_tell_is_another_error(ledger: Path, tmp_path: Path) -> None:

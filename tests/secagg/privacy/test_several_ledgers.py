@@ -1,17 +1,30 @@
 import json
+import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from dp.accounting.gaussian_curve import largest_mu
 from dp.accounting.guarantee import guarantee
-from dp.events import DistributedDiscreteGaussianEvent, NeighbouringRelation, PrivacyEvent, PrivacyUnit
+from dp.events import (
+    DistributedDiscreteGaussianEvent,
+    GaussianEvent,
+    NeighbouringRelation,
+    Observer,
+    PoissonSampledEvent,
+    PrivacyEvent,
+    PrivacyUnit,
+)
+from dp.figures import rounded_up
 from dp.ledger.description import Description
 from dp.ledger.ledger import Ledger
+from dp.ledger.participation import Accounting, Participation
 from dp.ledger.records import UPDATES_HIDDEN_DETAIL
 from secagg.errors import ConfigurationError
+from secagg.privacy.read_ledger import ReadLedger
 from secagg.privacy.several_ledgers import together
 
 EVENT = DistributedDiscreteGaussianEvent(local_sigma=20.0, contributors=100, l2_sensitivity=100.0, dimension=650)
@@ -139,3 +152,131 @@ def test_planned_releases_are_counted_with_the_first_ledgers_data_also_where_it_
     without = together([paths["whole"], paths["other"]], planned={event: 100})
     assert [each.data for each in with_copy.sums] == [each.data for each in without.sums] == [("whole",), ("other",)]
     assert [each.guarantee.epsilon for each in with_copy.sums] == [each.guarantee.epsilon for each in without.sums]
+
+
+DIGEST = "c1" * 32
+NOISE = GaussianEvent(noise_multiplier=4.0)
+
+
+def ledger_with(
+    path: Path,
+    *,
+    accounting: Accounting = Accounting.FIXED,
+    participation: Participation | None = None,
+    releases: Sequence[Sequence[int] | None] = (None,),
+    epsilon: float = 6.0,
+    towards: Observer = Observer.SERVER,
+    event: PrivacyEvent = NOISE,
+) -> Path:
+    """A ledger of hospital data with one release for each cohort; None asks everybody."""
+    with Ledger.create(
+        path,
+        epsilon=epsilon,
+        delta=1e-3,
+        population=300,
+        relation=event.relation,
+        description=Description(data="hospital", data_digest="a" * 64),
+        accounting=accounting,
+        participation=participation,
+        towards=towards,
+    ) as opened:
+        for cohort in releases:
+            opened.reserve(event, "x", participants=cohort)
+    return path
+
+
+def mu_squared(epsilon: float) -> float:
+    return largest_mu(epsilon, 1e-3) ** 2
+
+
+def of_mu(square: float) -> float:
+    return guarantee({GaussianEvent(noise_multiplier=1 / math.sqrt(square)): 1}, delta=1e-3).epsilon
+
+
+def test_ledger_that_was_read_says_what_it_claims(tmp_path: Path) -> None:
+    spent = ReadLedger.of(ledger_with(tmp_path / "spent"))
+    epsilon = rounded_up(guarantee({NOISE: 1}, delta=1e-3).epsilon)
+    assert spent.in_words == f"epsilon {epsilon} of 6 spent at delta 0.001, 1 release"
+    adaptive = ReadLedger.of(
+        ledger_with(tmp_path / "l", participation=Participation(clients=DIGEST), releases=([1], [2]))
+    )
+    assert adaptive.in_words == "epsilon 6.0000 guaranteed at delta 0.001, the budget, 2 releases"
+    assert (adaptive.counts_whole, adaptive.is_added, adaptive.events) == (True, True, {})
+
+
+def test_budgets_of_gaussian_filters_add_up_by_their_squares_whatever_is_used(tmp_path: Path) -> None:
+    one = ledger_with(tmp_path / "one", accounting=Accounting.GAUSSIAN_FILTER)
+    two = ledger_with(tmp_path / "two", accounting=Accounting.GAUSSIAN_FILTER, epsilon=2.0, releases=(None, None))
+    found = together([one, two])
+    assert found.sums[0].epsilon == pytest.approx(of_mu(mu_squared(6.0) + mu_squared(2.0)), rel=1e-9)
+    assert found.sums[0].epsilon >= of_mu(mu_squared(6.0) + mu_squared(2.0))
+    assert found.sums[0].delta == 1e-3
+    assert "These count with their whole budget, whatever part of it is used" in found.as_text()
+    assert "epsilon 6.0000 guaranteed at delta 0.001, the budget, of which" in found.as_text()
+    assert together([one]).sums[0].epsilon <= 6.0
+
+
+def test_budget_of_a_gaussian_filter_is_composed_with_what_other_ledgers_spent(tmp_path: Path) -> None:
+    filtered = ledger_with(tmp_path / "filtered", accounting=Accounting.GAUSSIAN_FILTER)
+    spent = ledger_with(tmp_path / "spent", releases=(None,) * 3)
+    found = together([filtered, spent])
+    assert found.sums[0].epsilon == pytest.approx(of_mu(mu_squared(6.0) + 3 / 16), rel=1e-9)
+    document = json.loads(found.as_json())
+    assert document["version"] == 2
+    assert [(each["claim"], each["counts_whole"]) for each in document["ledgers"]] == [
+        ("budget", True),
+        ("spent", False),
+    ]
+
+
+def test_budgets_without_a_gaussian_filter_are_added_epsilon_to_epsilon_and_delta_to_delta(tmp_path: Path) -> None:
+    renyi = ledger_with(tmp_path / "renyi", accounting=Accounting.RENYI_FILTER)
+    adaptive = ledger_with(
+        tmp_path / "adaptive", participation=Participation(clients=DIGEST), releases=(range(9),), epsilon=5.0
+    )
+    spent = ledger_with(tmp_path / "spent")
+    found = together([spent, renyi, adaptive])
+    assert found.sums[0].epsilon == pytest.approx(guarantee({NOISE: 1}, delta=1e-3).epsilon + 6.0 + 5.0, rel=1e-15)
+    assert found.sums[0].delta == 3e-3
+    assert "the epsilon and the delta are added to those of all other releases" in found.as_text()
+    assert found.sums[0].accountant.endswith("the budgets of 2 ledgers added")
+    alone = together([renyi, adaptive]).sums[0]
+    assert (alone.epsilon, alone.delta) == (11.0, 2e-3)
+
+
+def test_ledger_with_a_filter_and_without_releases_costs_nothing_until_some_are_planned(tmp_path: Path) -> None:
+    empty = ledger_with(tmp_path / "empty", accounting=Accounting.GAUSSIAN_FILTER, releases=())
+    spent = ledger_with(tmp_path / "spent")
+    assert together([spent, empty]).sums[0].epsilon == guarantee({NOISE: 1}, delta=1e-3).epsilon
+    planned = together([empty, spent], planned={NOISE: 2}).sums[0]
+    assert planned.epsilon == pytest.approx(of_mu(mu_squared(6.0) + 1 / 16), rel=1e-9)
+
+
+def test_ledger_that_counts_clients_counts_with_the_one_that_was_asked_most(tmp_path: Path) -> None:
+    counted = Participation(clients=DIGEST, adaptive=False, cap=3)
+    one = ledger_with(tmp_path / "one", participation=counted, releases=([0, 1], [1, 2], [2, 3]))
+    two = ledger_with(tmp_path / "two", participation=counted, releases=([0, 4], [4, 5], [4, 6]))
+    found = together([one, two])
+    # No client was asked five times; that the populations are the same one is not used.
+    assert found.sums[0].guarantee == guarantee({NOISE: 5}, delta=1e-3)
+    assert "counts with the releases of the client that was charged most" in found.as_text()
+    assert together([one, two], planned={NOISE: 40}).sums[0].guarantee == guarantee({NOISE: 6}, delta=1e-3)
+    for form in (found.as_text(), found.as_json()):
+        assert DIGEST not in form
+
+
+def test_sum_with_a_ledger_towards_readers_holds_towards_readers_only(tmp_path: Path) -> None:
+    event = PoissonSampledEvent(
+        sampling_rate=0.1,
+        event=GaussianEvent(noise_multiplier=2.0, relation=NeighbouringRelation.ADD_OR_REMOVE_ONE),
+    )
+    path = ledger_with(
+        tmp_path / "readers",
+        participation=Participation(clients=DIGEST, adaptive=False),
+        releases=([1], [2], [3]),
+        towards=Observer.READERS,
+        event=event,
+    )
+    (each,) = together([path]).sums
+    assert each.guarantee == guarantee({event: 3}, delta=1e-3, relation=event.relation)
+    assert each.in_words.endswith("relation add-or-remove-one, towards readers only")

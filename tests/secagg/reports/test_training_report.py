@@ -14,6 +14,7 @@ import pytest
 from dp.figures import rounded_up
 from dp.ledger.ledger import Ledger
 from dp.reporting.checklist import facts
+from dp.reporting.wording import in_percent
 from protocols import Adversary
 from secagg.engines.memory import InMemory
 from secagg.errors import MissingExtraError
@@ -83,7 +84,7 @@ def test_page_has_every_chart_for_both_schemes(page: str) -> None:
     assert len(set(drawings(page))) == 12
     for drawing in drawings(page):
         assert ElementTree.fromstring(base64.b64decode(drawing)).tag.endswith("svg")
-    for title in ("Accuracy", "Loss", "Epsilon", "Contributors", "Dropouts by step", "Bytes a client"):
+    for title in ("Accuracy", "Loss", "Budget used", "Contributors", "Dropouts by step", "Bytes a client"):
         assert page.count(f'alt="{title}') == 1
 
 
@@ -95,8 +96,9 @@ def test_page_says_first_what_came_out(report: RunReport, page: str) -> None:
         f"secure and private {100 * report.summary.accuracy:.2f}%",
         f"without noise not private {100 * report.summary.compared['without noise']:.2f}%",
         f"plain, in the clear not private {100 * report.summary.compared['plain']:.2f}%",
-        f"ε {rounded_up(report.budget.spent.epsilon)} of 60 at δ 0.01",
-        "Privacy spent, client level",
+        f"ε {rounded_up(report.budget.spent.epsilon)} the budget, at δ 0.01; "
+        f"{in_percent(report.budget.used)} of it used",
+        "Privacy guaranteed, client level",
         "Relation zero-out, 3 releases",
         "3 of 3",
     ):
