@@ -11,11 +11,9 @@ import msgspec
 from dp.ledger.account import Account
 from dp.ledger.ledger import Ledger
 from dp.ledger.log import chained_digest, head_after
-from dp.ledger.participants import decode_clients
 from dp.ledger.records import Budget, Commitment, Reservation
 from dp.ledger.sqlite_log import SqliteLog
 from secagg.audit.account.ledger_file import check_written
-from secagg.audit.run_folder.check import Untested
 
 _LABEL: Final = re.compile(r"round ([1-9][0-9]{0,9})(?: of run (.*))?", re.DOTALL)
 
@@ -83,17 +81,6 @@ class LedgerRecords:
     def position_of(self, reservation: Reservation) -> int:
         """Return the place, in `records`, of the last record of a reservation: its commitment if there is one."""
         return max(index for index, record in enumerate(self.records) if record.number == reservation.number)
-
-    def asked(self, number: int) -> tuple[int, ...]:
-        """Return the clients that the last reservation of a round asked, in a ledger that counts them.
-
-        Raises:
-            Untested: There is no such reservation.
-        """
-        reservation = self.last_of.get(number)
-        if reservation is None or reservation.participants is None:
-            raise Untested(f"No reservation says who was asked in round {number}.")
-        return tuple(decode_clients(reservation.participants, size=self.budget.clients).tolist())
 
     def accounts(self) -> Iterator[Account]:
         """Yield the account before any of `records`, and after each of them: one object, which goes on."""
