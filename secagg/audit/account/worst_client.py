@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
-from scipy.integrate import trapezoid
 
 from dp.events import (
     DistributedDiscreteGaussianEvent,
@@ -115,6 +114,8 @@ def sampled_divergence(rate: float, mu: float, order: float) -> float:
         mu: The sensitivity over the standard deviation.
         order: Above 1.
     """
+    from scipy.integrate import trapezoid
+
     x = np.linspace(-_WIDTH, order * mu + _WIDTH, _POINTS)
     ratio = np.logaddexp(math.log1p(-rate), math.log(rate) + mu * x - mu**2 / 2)
     logarithms = order * ratio - x**2 / 2
