@@ -14,6 +14,7 @@ from typing import Any, Final
 
 _DIGITS: Final = 7
 _LOW: Final = (1 << _DIGITS) - 1
+_MOST_DIGITS: Final = 3 * _DIGITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ class Recount:
             ValueError: They are not such records, or a text names no set of clients.
         """
         try:
-            budget, *records = map(json.loads, bodies)
+            budget, *records = [json.loads(body) for body in bodies]
             return cls._of(budget, records)
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"records: expected those of a ledger, found others ({type(error).__name__})") from None
@@ -116,8 +117,8 @@ class Recount:
             client = next((each for each in asking.clients or () if counts[each] > cap), None)
             if client is not None:
                 return (
-                    f"Reservation {asking.number} asks client {client} for the {counts[client]}th time, and the cap "
-                    f"is {cap}."
+                    f"Reservation {asking.number} asks client {client}, whom {counts[client] - 1} earlier reservations "
+                    f"have asked, and the cap is {cap}."
                 )
         return ""
 
@@ -160,6 +161,8 @@ def clients_of(text: str) -> tuple[int, ...]:
         difference |= (octet & _LOW) << shift
         shift += _DIGITS
         if octet > _LOW:
+            if shift > _MOST_DIGITS:
+                raise ValueError("clients: expected numbers of at most 4 bytes, found a longer one")
             continue
         if not difference:
             raise ValueError("clients: expected ascending numbers, found a client twice")

@@ -52,25 +52,26 @@ def costs(recount: Recount, events: Mapping[int, PrivacyEvent]) -> list[float | 
     Raises:
         Unpriced: There is no formula for these releases.
     """
+    kinds, order = set(events.values()), recount.order
     if recount.accounting == "gaussian-filter":
         limit = gaussian_mu(recount.epsilon, recount.delta) ** 2
-        return [
-            worst / limit for worst in _worst(recount, {event: _square(event) for event in events.values()}, events)
-        ]
-    if recount.order is not None:
-        order = recount.order
+        return [worst / limit for worst in _worst(recount, events, {event: _square(event) for event in kinds})]
+    if order is not None:
         limit = recount.epsilon - math.log((order - 1) / order) + math.log(recount.delta * order) / (order - 1)
-        prices = {event: _divergence(event, order) for event in set(events.values())}
-        return [worst / limit for worst in _worst(recount, prices, events)]
-    kinds = set(events.values())
+        prices = {event: _divergence(event, order) for event in kinds}
+        return [worst / limit for worst in _worst(recount, events, prices)]
     if all(decompose(event)[1] == 1 for event in kinds):
-        worst = _worst(recount, {event: _square(event) for event in kinds}, events)
+        worst = _worst(recount, events, {event: _square(event) for event in kinds})
         return [gaussian_epsilon(math.sqrt(each), recount.delta) for each in worst]
     if len(kinds) > 1:
         raise Unpriced("The releases are sampled, and not all alike.")
     (event,) = kinds
-    *before, count = _worst(recount, {event: 1}, events)
+    *before, count = _worst(recount, events, {event: 1.0})
     return [*(None for _ in before), sampled_epsilon(event, round(count), recount.delta)]
+
+
+def _worst(recount: Recount, events: Mapping[int, PrivacyEvent], prices: Mapping[PrivacyEvent, float]) -> list[float]:
+    return running_worst(recount, {number: prices[event] for number, event in events.items()})
 
 
 def sampled_epsilon(event: PrivacyEvent, count: int, delta: float) -> float:
@@ -94,15 +95,20 @@ def sampled_epsilon(event: PrivacyEvent, count: int, delta: float) -> float:
     return float(loss.self_compose(times * count).get_epsilon_for_delta(delta))
 
 
-def _worst(recount: Recount, prices: Mapping[PrivacyEvent, float], events: Mapping[int, PrivacyEvent]) -> list[float]:
-    """Return the largest sum of a client's prices, before all reservations and after each."""
+def running_worst(recount: Recount, prices: Mapping[int, float]) -> list[float]:
+    """Return the largest sum of a client's prices, before all reservations and after each.
+
+    Args:
+        recount: The ledger.
+        prices: The price of each reservation, by its number; one that has none costs nothing.
+    """
     sums: defaultdict[int, float] = defaultdict(float)
     found = [0.0]
     for asking in recount.askings:
-        price, clients = prices[events[asking.number]], (asking.clients or ()) if recount.by_client else (0,)
+        price, clients = prices.get(asking.number, 0.0), (asking.clients or ()) if recount.by_client else (0,)
         for client in clients:
             sums[client] += price
-        found.append(max(found[-1], *(sums[client] for client in clients)) if clients else found[-1])
+        found.append(max([found[-1], *(sums[client] for client in clients)]))
     return found
 
 

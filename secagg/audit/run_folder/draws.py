@@ -5,6 +5,7 @@ are public: they follow from the seed and from who was asked before. A secret dr
 from anything, so only its range can be checked.
 """
 
+from bisect import bisect_left
 from typing import Any, Final
 
 import numpy as np
@@ -35,7 +36,8 @@ def at_random(counts: NDArray[Any], *, cohort: int, cap: int, wanted: int, seed:
     def spare(rounds: int) -> int:
         return int(np.clip(left, 0, rounds).sum()) - cohort * rounds
 
-    rounds = next((each for each in range(wanted, 0, -1) if spare(each) >= 0), 0)
+    # The spare places are concave in the number of rounds, and none for no round.
+    rounds = bisect_left(range(1, wanted + 1), True, key=lambda rounds: spare(rounds) < 0)
     if not rounds:
         return ()
     generator = np.random.default_rng([seed, turn, _STREAM])

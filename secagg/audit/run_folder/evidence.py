@@ -12,6 +12,7 @@ import msgspec
 
 from dp.checks import printable
 from dp.errors import DpError
+from dp.events import PrivacyEvent
 from dp.ledger.log import kept_head
 from dp.ledger.sqlite_log import SqliteLog
 from protocols.errors import ProtocolError
@@ -19,7 +20,7 @@ from secagg.arrays import Arrays, Shapes
 from secagg.audit.account.participation import Recount
 from secagg.audit.run_folder.check import Unreadable, Untested
 from secagg.audit.run_folder.cohort import drawn_again, refusing_steps
-from secagg.audit.run_folder.ledger_records import LedgerRecords, label_parts
+from secagg.audit.run_folder.ledger_records import LedgerRecords, label_parts, reserved_events
 from secagg.errors import CheckpointError, MissingExtraError, SecaggError
 from secagg.paths import is_archive
 from secagg.runs.comparison import ComparedRound
@@ -158,6 +159,16 @@ class Evidence:
         if not self.config.private:
             raise Untested("The run has no noise, and so no ledger.")
         return self._once("the chain of the ledger", "run.ledger.chain", lambda: _bodies(self.folder.ledger))
+
+    @property
+    def reserved(self) -> dict[int, PrivacyEvent]:
+        """The event of each reservation, by its number.
+
+        Raises:
+            Untested: The run has no noise, so that it has no ledger.
+        """
+        bodies = self.bodies
+        return self._once("the ledger's reservations", "run.ledger.chain", lambda: reserved_events(bodies))
 
     @property
     def recount(self) -> Recount:

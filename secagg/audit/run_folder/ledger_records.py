@@ -1,13 +1,14 @@
 """The records of a run's ledger in the order of their chain, with the head after each, and the round each is of."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from dp.events import PrivacyEvent
 from dp.ledger.account import Account
 from dp.ledger.ledger import Ledger
 from dp.ledger.log import chained_digest, head_after
@@ -89,6 +90,17 @@ class LedgerRecords:
         for record in self.records:
             account.apply(record)
             yield account
+
+
+def reserved_events(bodies: Sequence[bytes]) -> dict[int, PrivacyEvent]:
+    """Return the event of each reservation, by its number; the records are read one by one, and nothing is counted.
+
+    Raises:
+        LedgerCorrupt: A record is not one that a ledger writes.
+    """
+    check_written(bodies)
+    records = (msgspec.json.decode(body, type=Reservation | Commitment) for body in bodies[1:])
+    return {record.number: record.event for record in records if isinstance(record, Reservation)}
 
 
 def label_parts(label: str) -> tuple[int | None, str | None]:

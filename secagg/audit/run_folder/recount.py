@@ -1,10 +1,6 @@
 """Check of what a run states that it has spent: the ledger's records, counted and priced by other code."""
 
-import msgspec
-
 from dp.accounting.guarantee import Claim
-from dp.events import PrivacyEvent
-from dp.ledger.records import Commitment, Reservation
 from secagg.audit.account.participation import Recount
 from secagg.audit.account.worst_client import TOLERANCE, Unpriced, costs
 from secagg.audit.run_folder.check import HOLDS, Untested, Verdict
@@ -16,9 +12,9 @@ from secagg.runs.kept_ledgers import LEDGER
 
 def check_recount(evidence: Evidence) -> Verdict:
     """Check that the worst client's releases are within the budget, and that no less is stated."""
-    recount = evidence.recount
+    events, recount = evidence.reserved, evidence.recount
     try:
-        spent = costs(recount, _events(evidence))
+        spent = costs(recount, events)
     except Unpriced as error:
         raise Untested(f"No other formula gives the cost of these releases. {error}") from None
     whole = spent[-1]
@@ -35,12 +31,6 @@ def check_recount(evidence: Evidence) -> Verdict:
     summary = evidence.summary
     found = _too_little(recount, summary.epsilon_spent, summary.used, summary.claim, whole)
     return Verdict(found=f"{SUMMARY} {found}.") if found else HOLDS
-
-
-def _events(evidence: Evidence) -> dict[int, PrivacyEvent]:
-    """Return the event of each reservation, by its number."""
-    records = (msgspec.json.decode(body, type=Reservation | Commitment) for body in evidence.bodies[1:])
-    return {record.number: record.event for record in records if isinstance(record, Reservation)}
 
 
 def _too_little(
