@@ -10,6 +10,7 @@ from secagg.audit.mechanisms import suite as mechanisms
 from secagg.audit.nodes import suite as nodes
 from secagg.audit.planted import account as planted_account
 from secagg.audit.planted import attacks as planted_attacks
+from secagg.audit.planted import cohorts as planted_cohorts
 from secagg.audit.planted import epsilon as planted_epsilon
 from secagg.audit.planted import files as planted_files
 from secagg.audit.planted import means as planted_means
@@ -48,6 +49,7 @@ PLANTED: Final[tuple[Planted, ...]] = tuple(
             *planted_epsilon.PLANTED,
             *planted_account.PLANTED,
             *planted_files.PLANTED,
+            *planted_cohorts.PLANTED,
             *planted_nodes.PLANTED,
         ),
         key=lambda planted: planted.number,

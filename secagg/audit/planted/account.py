@@ -112,4 +112,4 @@ PLANTED: Final[tuple[Planted, ...]] = (
         subject=lambda: _AnyDelta(name="planted-64"),
     ),
 )
-"""Planted bugs 31 to 34, and 62 to 64 for checks that those do not reach. 35 needs a cap on participation first."""
+"""Planted bugs 31 to 34, and 62 to 64 for checks that those do not reach."""

@@ -1,6 +1,7 @@
 """Planted bugs of what is written to files: the folder of a run, and a transcript."""
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,7 @@ from secagg.runs.prepare import prepare
 from secagg.runs.summary import Summary, summarise
 from secagg.transcripts.recorder import Recorder
 
-_SETTINGS: Final = {
+SETTINGS: Final[Mapping[str, Any]] = {
     "dataset": "breast-cancer",
     "model": "numpy-softmax",
     "clients": 16,
@@ -33,11 +34,14 @@ _SETTINGS: Final = {
     "delta": 1e-2,
     "compare": False,
 }
+"""The settings of a small run."""
+
 _KEPT: Final[list[tempfile.TemporaryDirectory[str]]] = []
 """The folders of this process, which are removed when it ends."""
 
 
-def _folder() -> Path:
+def kept_folder() -> Path:
+    """Return a new folder, which is removed when this process ends."""
     _KEPT.append(tempfile.TemporaryDirectory(prefix="secagg-audit-"))
     return Path(_KEPT[-1].name)
 
@@ -45,8 +49,8 @@ def _folder() -> Path:
 @cache
 def _run_with_a_better_accuracy() -> RunSubject:
     """Return the folder of a run whose summary states one percentage point more than was measured."""
-    folder = RunFolder(_folder() / "planted-65")
-    settings = parse(dict(_SETTINGS))
+    folder = RunFolder(kept_folder() / "planted-65")
+    settings = parse(dict(SETTINGS))
     folder.begin(settings)
 
     def flattered(*arguments: Any, loss_and_accuracy: tuple[float, float], **named: Any) -> Summary:
@@ -61,7 +65,7 @@ def _run_with_a_better_accuracy() -> RunSubject:
 @cache
 def _transcript_with_another_sum() -> TranscriptSubject:
     """Return a transcript in whose result one entry of the sum is larger by 1."""
-    path = _folder() / "planted-66"
+    path = kept_folder() / "planted-66"
     cohort = SumSubject.of(SecAgg()).cohort(3, length=4)
     inputs = {client: np.arange(4) for client in cohort.session.clients}
     with Recorder.create(path) as recorder, recorder.session(cohort.protocol, cohort.session) as message:

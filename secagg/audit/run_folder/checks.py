@@ -7,7 +7,17 @@ from typing import Final
 
 from dp.errors import DpError
 from protocols.errors import ProtocolError
-from secagg.audit.run_folder import ledger_chain, noise, releases, results, rounds, settings, weights
+from secagg.audit.run_folder import (
+    ledger_chain,
+    noise,
+    participation,
+    recount,
+    releases,
+    results,
+    rounds,
+    settings,
+    weights,
+)
 from secagg.audit.run_folder.check import RunCheck, Unreadable, Untested, Verdict
 from secagg.audit.run_folder.evidence import Evidence, in_words
 from secagg.checks import shown
@@ -152,6 +162,19 @@ _ROWS: Final = (
         "Every commitment says who adds the noise, how many clients there are, and how many may collude.",
         releases.check_details,
     ),
+    _row(
+        "ledger.asked",
+        "Every reservation asks the clients that the settings draw, or, if the draw is secret, clients of the "
+        "population.",
+        participation.check_asked,
+    ),
+    _row("ledger.cap", "No reservation asks a client more often than the cap allows.", participation.check_cap),
+    _row(
+        "ledger.missing",
+        "Every client that is missing from a sum was asked, all others that were asked are contributors, and nobody "
+        "who dropped out is one.",
+        participation.check_missing,
+    ),
     _row("ledger.clock", "The ledger's times do not run backwards.", ledger_chain.check_clock),
     _row(
         "ledger.heads",
@@ -169,6 +192,17 @@ _ROWS: Final = (
         ledger_chain.check_epsilons,
     ),
     _row("account.budget", "Everything that was reserved is within the budget.", ledger_chain.check_within),
+    _row(
+        "account.recount",
+        "The worst client's releases, counted and priced by another formula, are within the budget, and the metrics "
+        "and the summary state no less.",
+        recount.check_recount,
+    ),
+    _row(
+        "account.counts",
+        "The summary states the least, the median and the most of how often the ledger's reservations ask a client.",
+        participation.check_counts,
+    ),
     _row("account.none", "A run without noise states neither an epsilon nor a head.", ledger_chain.check_no_epsilons),
     _row(
         "checkpoint.read",

@@ -12,12 +12,15 @@ import msgspec
 
 from dp.checks import printable
 from dp.errors import DpError
+from dp.events import PrivacyEvent
 from dp.ledger.log import kept_head
+from dp.ledger.sqlite_log import SqliteLog
 from protocols.errors import ProtocolError
 from secagg.arrays import Arrays, Shapes
+from secagg.audit.account.participation import Recount
 from secagg.audit.run_folder.check import Unreadable, Untested
 from secagg.audit.run_folder.cohort import drawn_again, refusing_steps
-from secagg.audit.run_folder.ledger_records import LedgerRecords
+from secagg.audit.run_folder.ledger_records import LedgerRecords, label_parts, reserved_events
 from secagg.errors import CheckpointError, MissingExtraError, SecaggError
 from secagg.paths import is_archive
 from secagg.runs.comparison import ComparedRound
@@ -122,7 +125,7 @@ class Evidence:
         if not prepared.config.limited:
             return tuple(prepared.devices.clients)
         if prepared.config.private:
-            return self.ledger.asked(number)
+            return self._asked_by_ledger(number)
         if prepared.config.by_poisson:
             raise Untested("Clients were drawn in secret, and nothing says who.")
         count = len(self.records)
@@ -147,6 +150,37 @@ class Evidence:
         return self._once(LEDGER, "run.ledger.chain", lambda: LedgerRecords.read(self.folder.ledger))
 
     @property
+    def bodies(self) -> tuple[bytes, ...]:
+        """The records of the ledger as they were written, with a chain that is whole.
+
+        Raises:
+            Untested: The run has no noise, so that it has no ledger.
+        """
+        if not self.config.private:
+            raise Untested("The run has no noise, and so no ledger.")
+        return self._once("the chain of the ledger", "run.ledger.chain", lambda: _bodies(self.folder.ledger))
+
+    @property
+    def reserved(self) -> dict[int, PrivacyEvent]:
+        """The event of each reservation, by its number.
+
+        Raises:
+            Untested: The run has no noise, so that it has no ledger.
+        """
+        bodies = self.bodies
+        return self._once("the ledger's reservations", "run.ledger.chain", lambda: reserved_events(bodies))
+
+    @property
+    def recount(self) -> Recount:
+        """What the ledger records of participation, read without the toolkit's own counts.
+
+        Raises:
+            Untested: The run has no noise, so that it has no ledger.
+        """
+        bodies = self.bodies
+        return self._once("who was asked", "run.ledger.asked", lambda: Recount.of(bodies))
+
+    @property
     def compared(self) -> list[ComparedRound]:
         """The rounds of the runs that it is compared with."""
         return self._once(COMPARISON, "run.summary.read", lambda: self._lines(COMPARISON, self.folder.comparison))
@@ -169,6 +203,13 @@ class Evidence:
     def rendered(self, render: Callable[[], str]) -> str:
         """Return the report that is made again, by the function of the first call."""
         return self._once("what the report is made of", "run.summary.fields", render)
+
+    def _asked_by_ledger(self, number: int) -> tuple[int, ...]:
+        """Return whom the last reservation of a round asked."""
+        for asking in reversed(self.recount.askings):
+            if label_parts(asking.label)[0] == number and asking.clients is not None:
+                return asking.clients
+        raise Untested(f"No reservation says who was asked in round {number}.")
 
     def bytes_of(self, name: str) -> bytes:
         """Return the content of a file.
@@ -219,6 +260,11 @@ def in_words(error: BaseException, folder: Path) -> str:
     """Return an error in one line, with paths as seen from the run's folder."""
     text: Any = str(error) or type(error).__name__
     return printable(text.replace(f"{folder}/", ""))
+
+
+def _bodies(ledger: Path) -> tuple[bytes, ...]:
+    with SqliteLog.open(ledger, writable=False) as log:
+        return tuple(log.bodies)
 
 
 def _decoded(content: bytes) -> Summary:

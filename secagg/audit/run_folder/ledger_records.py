@@ -1,21 +1,20 @@
 """The records of a run's ledger in the order of their chain, with the head after each, and the round each is of."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from dp.events import PrivacyEvent
 from dp.ledger.account import Account
 from dp.ledger.ledger import Ledger
 from dp.ledger.log import chained_digest, head_after
-from dp.ledger.participants import decode_clients
 from dp.ledger.records import Budget, Commitment, Reservation
 from dp.ledger.sqlite_log import SqliteLog
 from secagg.audit.account.ledger_file import check_written
-from secagg.audit.run_folder.check import Untested
 
 _LABEL: Final = re.compile(r"round ([1-9][0-9]{0,9})(?: of run (.*))?", re.DOTALL)
 
@@ -84,17 +83,6 @@ class LedgerRecords:
         """Return the place, in `records`, of the last record of a reservation: its commitment if there is one."""
         return max(index for index, record in enumerate(self.records) if record.number == reservation.number)
 
-    def asked(self, number: int) -> tuple[int, ...]:
-        """Return the clients that the last reservation of a round asked, in a ledger that counts them.
-
-        Raises:
-            Untested: There is no such reservation.
-        """
-        reservation = self.last_of.get(number)
-        if reservation is None or reservation.participants is None:
-            raise Untested(f"No reservation says who was asked in round {number}.")
-        return tuple(decode_clients(reservation.participants, size=self.budget.clients).tolist())
-
     def accounts(self) -> Iterator[Account]:
         """Yield the account before any of `records`, and after each of them: one object, which goes on."""
         account = Account([self.first], name="ledger")
@@ -102,6 +90,17 @@ class LedgerRecords:
         for record in self.records:
             account.apply(record)
             yield account
+
+
+def reserved_events(bodies: Sequence[bytes]) -> dict[int, PrivacyEvent]:
+    """Return the event of each reservation, by its number; the records are read one by one, and nothing is counted.
+
+    Raises:
+        LedgerCorrupt: A record is not one that a ledger writes.
+    """
+    check_written(bodies)
+    records = (msgspec.json.decode(body, type=Reservation | Commitment) for body in bodies[1:])
+    return {record.number: record.event for record in records if isinstance(record, Reservation)}
 
 
 def label_parts(label: str) -> tuple[int | None, str | None]:

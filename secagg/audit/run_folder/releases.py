@@ -103,8 +103,11 @@ def check_realised(evidence: Evidence) -> Verdict:
 
 def check_details(evidence: Evidence) -> Verdict:
     """Check that each commitment says who adds the noise, and how many clients there are and may collude."""
-    expected = _details(evidence.prepared)
+    expected, sample = _details(evidence.prepared), evidence.prepared.mean.sample
     for number, commitment in evidence.ledger.commitments.items():
+        if sample is not None:  # A session of fewer clients than are expected is filled up.
+            drawn = evidence.recount.askings[number - 1].clients or ()
+            expected[CLIENTS_DETAIL] = max(sample.expected, len(drawn))
         for name, value in expected.items():
             if commitment.details.get(name) != value:
                 return Verdict(found=f"The commitment of reservation {number} has another {name} than the settings.")
@@ -115,7 +118,7 @@ def _details(prepared: Prepared) -> dict[str, Detail | None]:
     target = prepared.mean.target
     return {
         TRUST_DETAIL: str(Trust.LOCAL if target is None else target.trust),
-        **({} if prepared.mean.sample is not None else {CLIENTS_DETAIL: len(prepared.mean.clients)}),
+        CLIENTS_DETAIL: len(prepared.mean.clients),
         UPDATES_HIDDEN_DETAIL: "yes" if prepared.mean.protocol.protects else "no",
         NOISE_COLLUDING_DETAIL: None if target is None else target.colluding,
         SUM_COLLUDING_DETAIL: prepared.cohort.colluding,
