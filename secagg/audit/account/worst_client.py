@@ -1,15 +1,16 @@
 """What the worst client's releases cost, by formulas of the audit's own.
 
 Noise in a sum is priced as the Gaussian noise whose post-processing it is (`secagg.audit.epsilon.exact`), so that a
-release has a mu, and releases add up by mu^2. For sampled noise, epsilon has a lower bound by optimistic privacy loss
-distributions of the package dp-accounting, and a Renyi divergence is integrated numerically. Each formula gives at most
-what the toolkit's accountants may state, so that a figure below it is too small.
+release has a mu, and releases add up by mu^2. At a Renyi order, it is priced as Gaussian noise of the same variance.
+For sampled noise, epsilon has a lower bound by optimistic privacy loss distributions of the package dp-accounting, and
+a Renyi divergence is integrated numerically. Each formula gives at most what the toolkit's accountants may state, so
+that a figure below it is too small.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, assert_never
 
 import numpy as np
 
@@ -31,6 +32,10 @@ TOLERANCE: Final = 1e-6
 _POINTS: Final = 200_001
 _WIDTH: Final = 20.0
 _GRID: Final = 1e-3
+
+
+_LARGEST_MU: Final = 10.0
+"""Above this mu, sampled releases take grids that are too large, and cost an epsilon that protects nobody."""
 
 
 class Unpriced(Exception):
@@ -85,6 +90,8 @@ def sampled_epsilon(event: PrivacyEvent, count: int, delta: float) -> float:
     if not count:
         return 0.0
     times, rate, noisy = decompose(event)
+    if _mu(noisy) > _LARGEST_MU:
+        raise Unpriced(f"The sampled releases have a mu above {_LARGEST_MU:g}.")
     loss = pld.from_gaussian_mechanism(
         1 / _mu(noisy),
         sampling_prob=rate,
@@ -139,8 +146,23 @@ def _square(event: PrivacyEvent) -> float:
 
 def _divergence(event: PrivacyEvent, order: float) -> float:
     times, rate, noisy = decompose(event)
-    mu = _mu(noisy)
+    mu = _least_mu(noisy)
+    if rate < 1 and mu > _LARGEST_MU:
+        raise Unpriced(f"The sampled releases have a mu above {_LARGEST_MU:g}.")
     return times * (order * mu**2 / 2 if rate == 1 else sampled_divergence(rate, mu, order))
+
+
+def _least_mu(noisy: NoisyEvent) -> float:
+    """Return the mu of Gaussian noise of the same variance."""
+    match noisy:
+        case GaussianEvent():
+            return _mu(noisy)
+        case DistributedDiscreteGaussianEvent(local_sigma=sigma, contributors=contributors):
+            return noisy.l2_sensitivity / (sigma * math.sqrt(contributors))
+        case SkellamEvent(variance=variance):
+            return noisy.l2_sensitivity / math.sqrt(variance)
+        case _:
+            assert_never(noisy)
 
 
 def _mu(noisy: NoisyEvent) -> float:

@@ -5,12 +5,12 @@ the run's own cohort, with vectors of one entry, one client drops out in a step,
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from protocols import Role, SecureSum, simulate
+from protocols import ClientTerms, Role, SecureSum, simulate
 from protocols.errors import TooFewSurvivors
 from secagg.runs.prepare import Prepared
 from secagg.training.records import RoundRecord
@@ -65,7 +65,7 @@ def _refusing(prepared: Prepared, steps: Sequence[str]) -> list[str]:
             mean.protocol,
             session,
             {client: np.zeros(1, dtype=np.uint64) for client in mean.clients},
-            terms=prepared.terms,
+            terms=_without_a_cap(prepared.terms),
             keyholders=prepared.keyholders,
             drops={step: [client] for step, client in gone.items()},
         )
@@ -74,3 +74,8 @@ def _refusing(prepared: Prepared, steps: Sequence[str]) -> list[str]:
             return [refusing for step in steps for refusing in _refusing(prepared, [step])]
         return list(steps)  # A round in which somebody drops out there releases nothing.
     return [step for step, client in gone.items() if client not in outcome.contributors]
+
+
+def _without_a_cap(terms: Mapping[int, ClientTerms] | None) -> dict[int, ClientTerms] | None:
+    """Return terms under which the same clients take part in each session that is tried."""
+    return None if terms is None else {client: replace(each, cap=None) for client, each in terms.items()}

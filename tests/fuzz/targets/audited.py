@@ -24,7 +24,15 @@ from tests.vectors.recorded import VECTORS
 
 _RUN: Final = VECTORS / "checkpoint" / "run"
 _TRANSCRIPT: Final = VECTORS / "transcripts" / "sessions.transcript"
-_READ: Final = ("run.settings.read", "run.metrics.whole", "run.ledger.chain", "run.summary.read")
+_READ: Final = (
+    "run.settings.read",
+    "run.metrics.whole",
+    "run.ledger.chain",
+    "run.ledger.asked",
+    "run.ledger.cap",
+    "run.account.recount",
+    "run.summary.read",
+)
 """Checks of a run's folder that plan nothing and train nothing, and so are quick."""
 _FILES: Final[dict[str, Mutator]] = {
     "config.toml": mutate_text,
