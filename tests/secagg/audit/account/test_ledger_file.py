@@ -63,7 +63,7 @@ class _Scaled(LedgerFileSubject):
         class Spent:
             epsilon = spent.epsilon * factor
 
-        ledger.spent = lambda client=None: Spent  # type: ignore[assignment, method-assign, misc]
+        ledger.spent = lambda client=None: Spent  # type: ignore[assignment, method-assign, return-value]
         return ledger
 
 
