@@ -92,7 +92,7 @@ def test_correct_run_that_was_interrupted_is_not_rejected(
             return run(engine, plan)
         raise Interruption
 
-    settings = {"cohort": 6, "draw": draw, "cap": 3}
+    settings: dict[str, Any] = {"cohort": 6, "draw": draw, "cap": 3}
     monkeypatch.setattr(InMemory, "run", interrupted)
     with pytest.raises(Interruption):
         finish(tmp_path / "run", **settings)
