@@ -109,8 +109,8 @@ def best_order(*, epsilon: float, delta: float, events: Mapping[PrivacyEvent, in
         greatest.
 
     Raises:
-        InvalidParameter: An argument is out of range, or no order reaches the budget. With a plan, the best order for it
-            does not.
+        InvalidParameter: An argument is out of range, or no order reaches the budget. With a plan, the best order for
+            it does not.
     """
     epsilon, delta = magnitude("epsilon", epsilon), probability("delta", delta)
     planned = {} if events is None else dict(events)
@@ -127,8 +127,8 @@ def best_order(*, epsilon: float, delta: float, events: Mapping[PrivacyEvent, in
     if renyi_budget(order, epsilon=epsilon, delta=delta) <= 0:
         if planned:
             raise InvalidParameter(
-                f"events: expected planned releases that fit epsilon {epsilon:g} at delta {delta:g}, found that they do "
-                "not at the best order for them. Plan more noise or fewer releases."
+                f"events: expected planned releases that fit epsilon {epsilon:g} at delta {delta:g}, found that they "
+                "do not at the best order for them. Plan more noise or fewer releases."
             )
         raise InvalidParameter(
             f"epsilon: expected a budget that some Renyi order reaches at delta {delta:g}, found {epsilon:g}. Use "
