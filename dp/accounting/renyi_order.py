@@ -109,7 +109,8 @@ def best_order(*, epsilon: float, delta: float, events: Mapping[PrivacyEvent, in
         greatest.
 
     Raises:
-        InvalidParameter: An argument is out of range, or no order reaches the budget.
+        InvalidParameter: An argument is out of range, or no order reaches the budget. With a plan, the best order for
+            it does not.
     """
     epsilon, delta = magnitude("epsilon", epsilon), probability("delta", delta)
     planned = {} if events is None else dict(events)
@@ -124,6 +125,11 @@ def best_order(*, epsilon: float, delta: float, events: Mapping[PrivacyEvent, in
     position = _minimum(cost, math.log(_LEAST_ABOVE_ONE), math.log(_MOST_ABOVE_ONE))
     order = float(f"{1 + math.exp(position):.{_DIGITS}g}")
     if renyi_budget(order, epsilon=epsilon, delta=delta) <= 0:
+        if planned:
+            raise InvalidParameter(
+                f"events: expected planned releases that fit epsilon {epsilon:g} at delta {delta:g}, found that they "
+                "do not at the best order for them. Plan more noise or fewer releases."
+            )
         raise InvalidParameter(
             f"epsilon: expected a budget that some Renyi order reaches at delta {delta:g}, found {epsilon:g}. Use "
             "another way of accounting, or a larger epsilon, which weakens the guarantee."

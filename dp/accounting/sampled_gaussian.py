@@ -7,7 +7,8 @@ direction it is at most that (`docs/subsampling.md`, corollary on symmetric nois
 The trapezoidal rule with step h bounds A - 1 = E[w^a - 1] from above. For |Im u| <= y < pi z the integrand is analytic,
 since w has its zeros at Im u = pi z, and there |phi(u) w^a| <= exp(y^2/2) phi(Re u) w(Re u)^a. So the error of the rule
 is at most 2 exp(y^2/2) (A + 1) / (exp(2 pi y/h) - 1) (Trefethen, Weideman, SIAM Review 56, 2014, Theorem 5.1). Beyond
-the ends of the sum, w^a <= 1 + exp(a (u/z - 1/(2 z^2))), so the tails are two Gaussian tails.
+the ends of the sum, w^a <= 1 + exp(a (u/z - 1/(2 z^2))). Both terms fall outwards there, so that sums over the tails
+are at most the integrals, which are Gaussian tails.
 """
 
 import functools
@@ -22,7 +23,7 @@ _STRIP: Final = 3.0
 
 _WIDEST: Final = 8.0
 _DIGITS: Final = 60.0
-"""The error of the rule is at most exp of minus this, times A + 1."""
+"""The error of the rule is at most twice exp of minus this, times A + 1."""
 
 _TAIL: Final = 12.0
 _ROUNDING: Final = 2.0**-48
@@ -69,6 +70,7 @@ def sampled_gaussian_divergence(sampling_rate: float, noise_multiplier: float, o
     )
     moment = step * float(terms.sum())
     rounding = _ROUNDING * step * float((np.abs(terms) * (1 + np.abs(density) + np.abs(raised))).sum())
-    tails = math.erfc(reach / math.sqrt(2)) * (1 + math.exp((a**2 - a) / (2 * z**2)))
+    # By erfc(x) <= exp(-x^2), and in one exponent, since exp((a^2 - a)/(2 z^2)) alone may overflow.
+    tails = math.exp(-(reach**2) / 2) + math.exp((a**2 - a) / (2 * z**2) - reach**2 / 2)
     rule = math.exp(1 - _DIGITS) * (moment + 3)
     return math.log1p(max(moment, 0.0) + rounding + tails + 2 * rule) / (a - 1) * (1 + _ROUNDING)

@@ -6,8 +6,9 @@ The server sees who takes part, who drops out, and every released sum. Readers s
 - If the ledger enforces the statement towards the server, the same statement holds towards readers: they see less.
 - If it enforces the statement towards readers, the statement towards the server is computed from the same record. For
   each client it composes the releases that asked that client, without sampling, under zero-out. The noise does not
-  depend on who was drawn, so its multiplier is the same under both relations. Two conditions: the number of releases
-  did not depend on results; and the observer did not add the noise, since the party that adds it sees the exact sums.
+  depend on who was drawn, so its multiplier is the same under both relations. Two conditions: noise and number of
+  releases did not depend on results; and the observer did not add the noise, since the party that adds it sees the
+  exact sums.
 """
 
 from collections import Counter
@@ -63,7 +64,10 @@ def statements(ledger: Ledger, spent: Guarantee, *, trusted: frozenset[Trust | N
         )
     if budget.participation is None:
         return ()
-    condition = _ANY_STOP if spent.claim is Claim.SPENT else _FIXED_STOP
+    if spent.claim is Claim.SPENT:
+        condition = _ANY_STOP
+    else:  # Behind a filter, results may have decided on the noise too.
+        condition = _FIXED_STOP if budget.accounting is Accounting.FIXED else _FIXED_NOISE
     return (
         Statement(observer=Observer.READERS, enforced=True, guarantee=spent, text=_READERS),
         Statement(
@@ -120,4 +124,8 @@ _ANY_STOP: Final = "The number of releases did not depend on results, by the led
 _FIXED_STOP: Final = (
     "It holds only if the number of releases did not depend on results. The ledger allows that it did; then nothing is "
     "stated towards this observer."
+)
+_FIXED_NOISE: Final = (
+    "It holds only if noise and number of releases did not depend on results. The ledger allows that they did; then "
+    "nothing is stated towards this observer."
 )

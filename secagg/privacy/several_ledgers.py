@@ -15,6 +15,9 @@ What a ledger adds to a sum:
   filter's limit up, so the mu^2 of several such ledgers add up (Theorem B of docs/participation.md). For every other
   budget, epsilon is added to epsilon and delta to delta.
 
+The sum is a guarantee only if results of no ledger decided whether there are further ledgers, or on the releases of a
+ledger that claims what was spent.
+
 Ledgers may be used at the same time: what composes one after the other composes interleaved as well (Vadhan, Zhang,
 arXiv 2207.08335).
 """

@@ -156,3 +156,19 @@ def test_order_that_is_none_is_refused(order: float) -> None:
 def test_budget_that_no_order_reaches_is_refused() -> None:
     with pytest.raises(InvalidParameter, match=r"epsilon: expected a budget that some Renyi order reaches"):
         best_order(epsilon=1e-9, delta=1e-12)
+
+
+def test_plan_far_beyond_the_budget_is_refused_as_such() -> None:
+    with pytest.raises(InvalidParameter, match=r"events: expected planned releases that fit epsilon 2 at delta 1e-05"):
+        best_order(epsilon=2, delta=1e-5, events={GaussianEvent(noise_multiplier=1.0): 900})
+
+
+@pytest.mark.parametrize(("sampling_rate", "noise_multiplier"), [(0.001, 3.0), (0.01, 10.0), (0.03, 5.0)])
+def test_best_order_of_sampled_releases_of_much_noise(sampling_rate: float, noise_multiplier: float) -> None:
+    noise = GaussianEvent(noise_multiplier=noise_multiplier, relation=NeighbouringRelation.ADD_OR_REMOVE_ONE)
+    event = PoissonSampledEvent(sampling_rate=sampling_rate, event=noise)
+    order = best_order(epsilon=2, delta=1e-5, events={event: 100})
+    left = renyi_budget(order, epsilon=2, delta=1e-5) - 100 * divergence_at(event, order)
+    assert left > 0
+    for other in (1 + (order - 1) / 2, 1 + (order - 1) * 2):
+        assert renyi_budget(other, epsilon=2, delta=1e-5) - 100 * divergence_at(event, other) <= left

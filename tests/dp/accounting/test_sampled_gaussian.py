@@ -55,3 +55,15 @@ def test_divergence_that_takes_too_many_points_is_infinite() -> None:
     assert sampled_gaussian_divergence(0.01, 1e-3, 2.0) == math.inf
     assert sampled_gaussian_divergence(0.01, 1.0, 1e6) == math.inf
     assert sampled_gaussian_divergence(0.01, 1.0, 1e4) <= 1e4 / 2
+
+
+@pytest.mark.parametrize(
+    ("sampling_rate", "noise_multiplier", "order"), [(1e-6, 1.8, 100.0), (0.001, 3.0, 150.0), (0.01, 10.0, 1100.5)]
+)
+def test_divergence_is_finite_where_only_the_moment_without_sampling_overflows(
+    sampling_rate: float, noise_multiplier: float, order: float
+) -> None:
+    assert (order**2 - order) / (2 * noise_multiplier**2) > math.log(np.finfo(np.float64).max) / 1.2
+    found = sampled_gaussian_divergence(sampling_rate, noise_multiplier, order) * (order - 1)
+    expected = log_moment(sampling_rate, noise_multiplier, order)
+    assert expected * (1 - 1e-10) <= found <= expected * (1 + 1e-9)
