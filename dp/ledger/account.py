@@ -394,7 +394,7 @@ class Account:
 
     def _costs_more(self, reserved: PrivacyEvent, realised: PrivacyEvent) -> bool:
         try:
-            check_cost("realised", reserved=reserved, realised=realised, delta=self.budget.delta)
+            check_cost("realised", reserved=reserved, realised=realised, budget=self.budget)
         except InvalidReservation:
             return True
         return False

@@ -238,7 +238,7 @@ class Ledger(LedgerView):
             self._account.check_contributors(event, contributors)
             check_realised("the planned release", event, contributors, realised)
             if realised is not None:
-                check_cost("the planned release", reserved=event, realised=realised, delta=self.budget.delta)
+                check_cost("the planned release", reserved=event, realised=realised, budget=self.budget)
 
     def reserve(
         self,
@@ -335,7 +335,7 @@ class Ledger(LedgerView):
             self._account.check_commitment(reservation, count, realised)
             if realised is not None:
                 reserved = self._account.reservations[reservation - 1].event
-                check_cost(f"reservation {reservation}", reserved=reserved, realised=realised, delta=self.budget.delta)
+                check_cost(f"reservation {reservation}", reserved=reserved, realised=realised, budget=self.budget)
             kept = {} if details is None else details
             time_s = max(self._clock(), self._account.last_time_s)
             self._append(

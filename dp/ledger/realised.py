@@ -13,6 +13,7 @@ from dp.accounting.lattice import dominating_gaussian
 from dp.accounting.privacy_loss_accountant import PrivacyLossAccountant
 from dp.accounting.renyi import renyi_divergences
 from dp.accounting.renyi_accountant import RenyiAccountant
+from dp.accounting.renyi_order import divergence_at
 from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation
 from dp.events import (
     DistributedDiscreteGaussianEvent,
@@ -23,6 +24,7 @@ from dp.events import (
     decompose,
     with_noise,
 )
+from dp.ledger.records import Budget
 
 
 def least_contributors(event: PrivacyEvent) -> int:
@@ -77,7 +79,7 @@ def check_noise(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent) ->
         _at_most(name, "dimension", promised=promised.dimension, found=found.dimension)
 
 
-def check_cost(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent, delta: float) -> None:
+def check_cost(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent, budget: Budget) -> None:
     """Refuse a realised event that `check_noise` accepts, but which may cost more than the reserved one.
 
     Formal guarantees:
@@ -85,7 +87,8 @@ def check_cost(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent, del
         There are two cases. First, it is the same release with more noise, less often or at a lower sampling rate: then
         it is post-processing of the reserved one, or has a smaller bound of the same form. Second, each accountant that
         may have given the cost of the reserved event finds that the realised one costs no more. For Renyi DP, the
-        divergences of the realised event are greater at no order. For Gaussian noise that dominates the reserved event
+        divergences of the realised event are greater at no order of the accountant, nor at the order of the budget's
+        filter. For Gaussian noise that dominates the reserved event
         (`dp.accounting.lattice`), other Gaussian noise dominates the realised event, with no smaller noise multiplier,
         no more often, and at no higher sampling rate; so that one is post-processing of the other. What any further
         accountant says of the reserved event is bounded by neither: then only the first case is accepted.
@@ -94,14 +97,14 @@ def check_cost(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent, del
         name: The beginning of the messages.
         reserved: The event that was reserved.
         realised: The event with the noise that was really in the release.
-        delta: The delta of the budget, strictly between 0 and 1.
+        budget: The budget that the reserved event is charged to.
 
     Raises:
         InvalidReservation: It may cost more.
     """
     if realised == reserved or _has_more_of_everything(reserved=reserved, realised=realised):
         return
-    supporting = accountants_of(reserved, delta)
+    supporting = accountants_of(reserved, budget.delta)
     if not all(isinstance(each, RenyiAccountant | PrivacyLossAccountant) for each in supporting):
         raise InvalidReservation(
             f"{name}: expected at least the reserved noise, no more often and at no higher sampling rate, because an "
@@ -126,7 +129,9 @@ def check_cost(name: str, *, reserved: PrivacyEvent, realised: PrivacyEvent, del
     bound, cost = renyi_divergences(reserved), renyi_divergences(realised)
     if gaussian is not None:
         cost = np.minimum(cost, renyi_divergences(with_noise(realised, gaussian)))
-    if np.any((cost > bound) & np.isfinite(bound)):
+    order = budget.order
+    charged_more = order is not None and divergence_at(realised, order) > divergence_at(reserved, order)
+    if charged_more or np.any((cost > bound) & np.isfinite(bound)):
         raise InvalidReservation(
             f"{name}: expected no Renyi divergence above those of the event that was reserved, found at least one. Do "
             "not make this release."

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from dp.accounting.guarantee import guarantee
+from dp.accounting.renyi_order import divergence_at
 from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation, LedgerCorrupt
 from dp.events import (
     DistributedDiscreteGaussianEvent,
@@ -21,7 +22,9 @@ from dp.events import (
     SkellamEvent,
 )
 from dp.ledger.ledger import Ledger
+from dp.ledger.participation import Accounting
 from dp.ledger.realised import check_cost, check_noise
+from dp.ledger.records import Budget, first_record
 from dp.ledger.sqlite_log import SqliteLog
 from dp.reporting.assumptions import State
 from dp.reporting.collect import budget_report
@@ -203,16 +206,29 @@ def test_accepted_events_never_cost_more() -> None:
     epsilons = {
         event: [guarantee({event: count}, delta=1e-5, relation=ADDED).epsilon for count in (1, 40)] for event in events
     }
-    accepted = 0
+    accepted, order = 0, 2.5
+    budget = msgspec.json.decode(
+        first_record(
+            epsilon=8.0,
+            delta=1e-5,
+            population=300,
+            relation=ADDED,
+            accounting=Accounting.RENYI_FILTER,
+            order=order,
+            clock=ticks(),
+        ),
+        type=Budget,
+    )
     for reserved, realised in itertools.product(events, repeat=2):
         try:
             check_noise("x", reserved=reserved, realised=realised)
-            check_cost("x", reserved=reserved, realised=realised, delta=1e-5)
+            check_cost("x", reserved=reserved, realised=realised, budget=budget)
         except InvalidReservation:
             continue
         accepted += 1
         for promised, found in zip(epsilons[reserved], epsilons[realised], strict=True):
             assert found <= promised * (1 + 1e-9)
+        assert divergence_at(realised, order) <= divergence_at(reserved, order) * (1 + 1e-9)
     assert len(events) * 2 < accepted < len(events) ** 2 / 2
 
 
