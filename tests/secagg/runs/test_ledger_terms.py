@@ -97,7 +97,7 @@ def test_terms_of_examples_count_the_clients_apart() -> None:
 def test_terms_of_a_renyi_filter_have_the_best_order_of_the_plan() -> None:
     found = terms(accounting="renyi-filter", cohort=15)
     assert found.order == best_order(epsilon=8.0, delta=1e-3, events={SUM: 2})
-    with pytest.raises(InvalidParameter, match="expected a budget that some Renyi order reaches"):
+    with pytest.raises(InvalidParameter, match="events: expected planned releases that fit epsilon 1e-09"):
         terms(accounting="renyi-filter", epsilon=1e-9, delta=1e-300)
 
 
