@@ -109,8 +109,9 @@ def _integers(name: str, clients: object, size: int) -> Clients:
             raise InvalidParameter(
                 f"{name}: expected integers in one dimension, found an array of {clients.dtype} in {clients.ndim}"
             )
-        # Larger numbers, which int64 may not hold, belong to no population either.
-        return np.minimum(clients, np.iinfo(np.int64).max).astype(np.int64)
+        if clients.dtype.kind == "u":  # Larger numbers, which int64 may not hold, belong to no population either.
+            clients = np.minimum(clients.astype(np.uint64), np.uint64(np.iinfo(np.int64).max))
+        return clients.astype(np.int64)
     if isinstance(clients, str | bytes) or not isinstance(clients, Iterable):
         raise InvalidParameter(f"{name}: expected the numbers of clients, found {type(clients).__name__}")
     listed = list(itertools.islice(clients, size + 1))

@@ -271,7 +271,7 @@ def test_relation_and_unit_stay_and_dimension_does_not_matter() -> None:
 
 def test_gaussian_noise_dominates_itself() -> None:
     event = GaussianEvent(noise_multiplier=0.01)
-    assert dominating_gaussian(event) is event
+    assert dominating_gaussian(event) == event
 
 
 @pytest.mark.parametrize(
