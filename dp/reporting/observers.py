@@ -39,12 +39,14 @@ class Statement:
         enforced: Whether the ledger enforces it; otherwise it follows from the record.
         guarantee: What holds, with its relation and unit.
         text: The conditions of the statement, in words.
+        adds_noise: Whether the observer may be the party that adds the noise, towards which nothing is stated.
     """
 
     observer: Observer
     enforced: bool
     guarantee: Guarantee
     text: str
+    adds_noise: bool = False
 
 
 def statements(ledger: Ledger, spent: Guarantee, *, trusted: frozenset[Trust | None]) -> tuple[Statement, ...]:
@@ -56,7 +58,8 @@ def statements(ledger: Ledger, spent: Guarantee, *, trusted: frozenset[Trust | N
         trusted: Who added the noise of the releases, None if that is not known of one.
     """
     budget, entries = ledger.budget, ledger.entries()
-    sees_sums = f" {_SEES_SUMS}" if trusted & {Trust.CENTRAL, None} else ""
+    adds_noise = bool(trusted & {Trust.CENTRAL, None})
+    sees_sums = f" {_SEES_SUMS}" if adds_noise else ""
     if budget.towards is Observer.SERVER:
         return (
             Statement(observer=Observer.SERVER, enforced=True, guarantee=spent, text=f"{_SERVER}{sees_sums}"),
@@ -75,6 +78,7 @@ def statements(ledger: Ledger, spent: Guarantee, *, trusted: frozenset[Trust | N
             enforced=False,
             guarantee=_towards_server(entries, budget),
             text=f"{_COMPUTED}{sees_sums} {condition}",
+            adds_noise=adds_noise,
         ),
     )
 

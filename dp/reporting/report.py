@@ -265,7 +265,8 @@ class BudgetReport:
         subject = f"{observer}{subject}"
         claim = "This is the budget, whatever part of it is used. " if self.claims_budget else ""
         others = "".join(
-            f" {HEADINGS[each.observer]}: ({rounded_up(each.guarantee.epsilon)}, {in_full(each.guarantee.delta)}), "
+            f" {HEADINGS[each.observer]}{', unless it adds the noise' if each.adds_noise else ''}: "
+            f"({rounded_up(each.guarantee.epsilon)}, {in_full(each.guarantee.delta)}), "
             f"relation {each.guarantee.relation.value}, under the conditions below."
             for each in self.statements
             if each.guarantee != self.spent

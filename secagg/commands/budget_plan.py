@@ -1,5 +1,6 @@
 """What the command `secagg budget plan` does, from its arguments to its words."""
 
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,6 +55,7 @@ def plan_on_terminal(
         ConfigurationError: The arguments do not fit together, or the page cannot be written.
         dp.errors.DpError: A number is out of range, no noise reaches the epsilon, or an extra is missing.
     """
+    columns = shutil.get_terminal_size().columns
     if ledger is not None:
         _refuse_with_ledger(
             {
@@ -77,7 +79,7 @@ def plan_on_terminal(
         )
         with Ledger.open_to_read(ledger_file(ledger)) as opened:
             further = plan_rounds(opened, rounds=rounds, cohort=cohort, cap=cap)
-        sys.stdout.write(further.as_json() + "\n" if as_json else further.as_text())
+        sys.stdout.write(further.as_json() + "\n" if as_json else further.as_text(width=columns))
         return
     if clients is None:
         raise ConfigurationError("--clients: expected the size of the population, found none. Give it, or --ledger.")
@@ -116,7 +118,7 @@ def plan_on_terminal(
     found = plan(request, table=table or html is not None)
     if html is not None:
         _write_page(html, as_html(found))
-    sys.stdout.write(found.as_json() + "\n" if as_json else as_text(found))
+    sys.stdout.write(found.as_json() + "\n" if as_json else as_text(found, width=columns))
 
 
 def _refuse_with_ledger(given: Mapping[str, bool]) -> None:

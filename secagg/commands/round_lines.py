@@ -46,10 +46,11 @@ class RoundLines:
     Args:
         rounds: The round that the run ends with.
         earlier: Rounds that have been made before, each with the kind of its run, which are not told of again.
+        secret: Whether clients are drawn in secret. The records then have the expected number of clients.
     """
 
-    def __init__(self, rounds: int, earlier: Iterable[tuple[str | None, RoundRecord]]) -> None:
-        self._rounds = rounds
+    def __init__(self, rounds: int, earlier: Iterable[tuple[str | None, RoundRecord]], *, secret: bool = False) -> None:
+        self._rounds, self._secret = rounds, secret
         self._earlier = {(kind, record.round): record for kind, record in earlier}
         self._pending: RoundRecord | None = None
         self._ended = False
@@ -90,7 +91,9 @@ class RoundLines:
         if record.epsilon is not None:
             used = "" if record.used is None else f" ({percent(record.used)} of it used)"
             said.append(f"epsilon {rounded_up(record.epsilon)}{used}")
-        said.append(f"{record.contributors} contributors")
+        said.append(
+            f"about {record.contributors} clients drawn" if self._secret else f"{record.contributors} contributors"
+        )
         if record.withheld is not None:
             said.append(f"nothing released ({record.withheld})")
         self._write(", ".join(said))

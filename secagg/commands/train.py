@@ -185,7 +185,8 @@ def _progress(config: TrainingConfig, folder: RunFolder, rounds: int, console: C
     if shows_bars(console):
         return _Live(console, config, rounds)
     earlier: list[tuple[str | None, RoundRecord]] = [(None, record) for record in folder.metrics()]
-    return RoundLines(rounds, [*earlier, *((line.kind, line.record) for line in folder.comparison())])
+    earlier += [(line.kind, line.record) for line in folder.comparison()]
+    return RoundLines(rounds, earlier, secret=config.by_poisson)
 
 
 @contextmanager
@@ -221,7 +222,7 @@ class _Live:
             TimeElapsedColumn(),
             console=console,
         )
-        self._budget = config.epsilon
+        self._budget, self._secret = config.epsilon, config.by_poisson
         name = protection(config.protocol, private=config.private, adversary=config.adversary)
         kinds: dict[str | None, str] = {None: name}
         if config.compare:
@@ -245,7 +246,7 @@ class _Live:
         elif record.epsilon is not None:
             note += f"  epsilon {rounded_up_within(record.epsilon, self._budget)}"
         if kind is None:
-            note += f"  {record.contributors} in"
+            note += f"  about {record.contributors} in" if self._secret else f"  {record.contributors} in"
         self._progress.update(self._tasks[kind], completed=record.round, note=note)
 
 
@@ -294,6 +295,8 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
         against = ", towards readers only" if summary.draw is Draw.POISSON else ""
         claimed = "spent" if summary.claim is Claim.SPENT else "guaranteed"
         table.add_row(f"epsilon {claimed}, {summary.unit} level", f"{shown}{against}")
+    if summary.epsilon_spent is None:
+        table.add_row("differential privacy", "none: no noise was added")
     trust = Trust.LOCAL if summary.unit == "example" else summary.trust
     noise_from = None if summary.epsilon_spent is None else trust
     table.add_row("server assumed", assumed_server(summary.protocol, summary.adversary, trust=noise_from))
@@ -343,7 +346,7 @@ def _add_cost(table: Table, summary: Summary) -> None:
 
 def _asked(summary: Summary) -> str:
     """How many clients a round asks, and in how many rounds clients were asked."""
-    cohort, cap = f"{summary.cohort:,} of {summary.clients:,} clients", f", at most {summary.cap} times"
+    cohort, cap = f"{summary.cohort:,} of {summary.clients:,} clients", f", at most {_times(summary.cap)}"
     words = {
         Draw.IN_TURN: f"{cohort}, in turn{cap}",
         Draw.RANDOM: f"{cohort}, at random{cap}",
@@ -353,8 +356,12 @@ def _asked(summary: Summary) -> str:
         return words
     counts = summary.asked
     if counts.least == counts.most:
-        return f"{words}; each client was asked {counts.most} times"
-    return f"{words}; a client was asked {counts.least} to {counts.most} times, in the median {counts.median}"
+        return f"{words}; each client was asked {_times(counts.most)}"
+    return f"{words}; a client was asked {counts.least} to {_times(counts.most)}, in the median {counts.median}"
+
+
+def _times(count: int | None) -> str:
+    return "1 time" if count == 1 else f"{count} times"
 
 
 def _shown(text: str) -> str:

@@ -4,6 +4,7 @@ import math
 
 from dp.clipping.adaptive import MEDIAN
 from dp.events import Trust
+from dp.ledger.participation import Accounting
 from dp.noise.distributed import LatticeNoise
 from protocols import Adversary
 from secagg.aggregation.encoding import Weighting
@@ -29,6 +30,7 @@ def check_settings(settings: SettingFields) -> None:
     _check_weighting(settings)
     _check_committee(settings)
     _check_draw(settings)
+    _check_accounting(settings)
     _check_cap(settings)
     _check_cohort(settings)
 
@@ -155,6 +157,18 @@ def _check_draw(settings: SettingFields) -> None:
         raise ConfigurationError(
             f"dropout: expected 0 with draw = poisson, found {settings.dropout:g}: how many clients drop out would "
             "depend on how many were drawn, which readers must not learn. Use dropout = 0."
+        )
+
+
+def _check_accounting(settings: SettingFields) -> None:
+    """Refuse the Gaussian filter for releases that are sampled, before a folder is made for the run."""
+    if not settings.private or settings.accounting is not Accounting.GAUSSIAN_FILTER:
+        return
+    if settings.by_poisson or settings.unit == "example":
+        found = "draw = poisson" if settings.by_poisson else f"unit = {settings.unit}"
+        raise ConfigurationError(
+            f"accounting: expected fixed or renyi-filter with {found}, found gaussian-filter: it charges no release "
+            "that is sampled. Use accounting = renyi-filter, under which results may decide on later rounds too."
         )
 
 

@@ -56,7 +56,10 @@ def choose_goal(prepared: Prepared, folder: RunFolder, asked: int | None) -> Goa
     if asked is None:
         return Goal(rounds=before, done=done)
     if asked < done and asked != config.rounds:
-        raise ConfigurationError(f"rounds: expected at least the {done} that the run has made, found {asked}.")
+        raise ConfigurationError(
+            f"rounds: expected at least the {done} that the run has made, found {asked}. Leave it out, or ask for more "
+            "rounds: what was released stays released."
+        )
     rounds, terms = max(asked, done), prepared.ledger_terms
     if terms is None or rounds == done:
         return Goal(rounds=rounds, done=done)
@@ -65,7 +68,7 @@ def choose_goal(prepared: Prepared, folder: RunFolder, asked: int | None) -> Goa
     # A round that was interrupted is spent, so the rounds of the plan may be one too many: the run then ends early.
     if rounds > max(allowed, config.rounds):
         raise ConfigurationError(
-            f"rounds: expected at most the {allowed} that the budget {cost.and_cap}allows, found {rounds}: "
+            f"rounds: expected at most the {allowed} that {cost.limits}, found {rounds}: "
             f"{cost.spent} on {rounds_in_words(done)}, and the noise stays what it was. Ask for at most "
             f"{rounds_in_words(allowed)}. Another run on the same data has a budget of its own, and both costs add up "
             "(secagg budget report A B)."
@@ -73,7 +76,7 @@ def choose_goal(prepared: Prepared, folder: RunFolder, asked: int | None) -> Goa
     return Goal(
         rounds=rounds,
         done=done,
-        cost=f"{cost.spent}, and {cost.after}; the budget {cost.and_cap}allows {rounds_in_words(allowed)} in all",
+        cost=f"{cost.spent}, and {cost.after}; {cost.limits} {rounds_in_words(allowed)} in all",
     )
 
 
@@ -90,13 +93,13 @@ class _Cost:
         allowed: The number of further rounds that the ledger admits.
         spent: What is spent.
         after: What will be spent in the end.
-        and_cap: What allows rounds besides the budget: the cap on participation, or nothing.
+        limits: What allows rounds, with its verb: the budget, or the budget and the cap on participation.
     """
 
     allowed: int
     spent: str
     after: str
-    and_cap: str
+    limits: str
 
     @classmethod
     def of(cls, prepared: Prepared, folder: RunFolder, terms: LedgerTerms, *, more: int) -> "_Cost":
@@ -136,11 +139,12 @@ class _Cost:
         cohorts: Cohorts | None,
     ) -> "_Cost":
         """Return the cost of the worst client's events, now and after more rounds."""
-        whole, and_cap = in_full(budget.epsilon), "and the cap " if cohorts is not None and cohorts.cap else ""
+        whole = in_full(budget.epsilon)
+        limits = "the budget and the cap allow" if cohorts is not None and cohorts.cap else "the budget allows"
         if budget.accounting is not Accounting.FIXED:
             spent = f"{percent(used or 0.0)} of the budget of epsilon {whole} is used"
             after = f"epsilon {whole} is guaranteed, whatever part of it is used"
-            return cls(allowed=allowed, spent=spent, after=after, and_cap=and_cap)
+            return cls(allowed=allowed, spent=spent, after=after, limits=limits)
         # With cohorts, one client is in at most as many of the rounds as the cap leaves.
         most = more if cohorts is None or cohorts.cap is None else min(more, cohorts.cap - events[event])
         now, then = (
@@ -154,7 +158,7 @@ class _Cost:
             allowed=allowed,
             spent=f"epsilon {shown} of {whole} is spent",
             after=f"at most {cost} will be",
-            and_cap=and_cap,
+            limits=limits,
         )
 
 

@@ -60,6 +60,7 @@ class LedgerPlan(msgspec.Struct, frozen=True, kw_only=True):
         releases: The most of them that one client is asked for.
         noise_multiplier: The least noise of each round, over its sensitivity; without a choice, the noise of all
             earlier rounds.
+        latest: The noise multiplier of the latest round that was reserved; None if there is none.
         free: Whether the ledger takes other noise than that of the earlier rounds.
         sampling: The probability with which each client, or example, is drawn, as in the earlier rounds; None without.
         accounting: How the ledger charges releases.
@@ -76,6 +77,7 @@ class LedgerPlan(msgspec.Struct, frozen=True, kw_only=True):
     cohort: int | None
     releases: int
     noise_multiplier: float
+    latest: float | None
     free: bool
     sampling: float | None
     accounting: Accounting
@@ -91,9 +93,14 @@ class LedgerPlan(msgspec.Struct, frozen=True, kw_only=True):
         """Return it as JSON."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2).decode()
 
-    def as_text(self) -> str:
-        """Return it as lines for a terminal."""
+    def as_text(self, *, width: int | None = None) -> str:
+        """Return it as lines for a terminal, wrapped at a number of columns, at least 60; None: one line each."""
         other = "" if self.free else ", as in all earlier rounds: the ledger takes no other noise"
+        if self.free and self.latest is not None:
+            times = self.noise_multiplier / self.latest
+            other = (
+                f", {times:,.{0 if times >= 100 else 2}f} times the noise of the latest round, {enough(self.latest)}"
+            )
         asked = "" if self.cohort is None else f"; each asks {self.cohort:,} clients"
         rows = [
             (
@@ -125,7 +132,7 @@ class LedgerPlan(msgspec.Struct, frozen=True, kw_only=True):
             ("Relation", f"{self.relation.value}: {RELATIONS[self.relation]}"),
             ("Ledger", "opened to read; nothing was reserved"),
         ]
-        return in_lines(rows)
+        return in_lines(rows, width=width)
 
 
 def plan_rounds(ledger: Ledger, *, rounds: int, cohort: int | None = None, cap: int | None = None) -> LedgerPlan:
@@ -171,6 +178,7 @@ def plan_rounds(ledger: Ledger, *, rounds: int, cohort: int | None = None, cap: 
         cohort=cohort,
         releases=max(releases for _, releases in groups),
         noise_multiplier=noise,
+        latest=None if earlier is None else earlier.noise_multiplier,
         free=free,
         sampling=sampling_rate(event_of(noise)),
         accounting=budget.accounting,
@@ -230,11 +238,17 @@ def _groups(ledger: Ledger, *, most: int, rounds: int, cohort: int | None, cap: 
         choices = range(most, rounds)
         most += bisect.bisect_left(choices, wanted, key=lambda each: int(np.minimum(left, each).sum()))
     places = np.minimum(left, most)
+    if not places.any():
+        raise ConfigurationError(
+            f"rounds: expected none, since all clients have been asked as often as the cap of {participation.cap} "
+            f"allows, found {rounds}. Plan no more rounds under this ledger. A new ledger with a larger cap does not "
+            "restore the budget: the costs of both ledgers add up."
+        )
     if places.sum() < wanted:
         raise ConfigurationError(
             f"rounds: expected at most the {int(places.sum())} places that caps leave, found {wanted} in {rounds} "
-            "rounds. Plan fewer rounds or a smaller cohort. A new ledger with a larger cap does not restore the "
-            "budget: the costs of both ledgers add up."
+            "rounds: a place is one client that one round asks. Plan fewer rounds or a smaller cohort. A new ledger "
+            "with a larger cap does not restore the budget: the costs of both ledgers add up."
         )
     return [
         (tuple(int(client) for client in np.flatnonzero(places == each)), int(each))

@@ -1,9 +1,11 @@
 """A plan in words: headings and texts, for a terminal and for a page."""
 
+import textwrap
 from typing import Final, assert_never
 
 from dp.events import Observer
 from dp.figures import in_full
+from dp.reporting.text import LEAST_WIDTH
 from dp.reporting.wording import RELATIONS, UNITS
 from secagg.planning.budget.answer import Alternative, CapPlan, CohortPlan, LatticePlan, Plan, Statement, Table
 from secagg.planning.budget.digits import enough, shown
@@ -28,6 +30,7 @@ def rows(plan: Plan) -> list[Row]:
     """Return the headings and texts of a plan, without its table."""
     asked = plan.request
     each_round = asked.asked if asked.rate == 1 else asked.rate * asked.clients
+    average = "" if asked.rate == 1 else " on average"
     found = [
         ("Epsilon", f"{shown(plan.epsilon, asked.epsilon)} at delta {in_full(plan.delta)}, below 1/{asked.clients}"),
         ("Noise multiplier", f"{enough(plan.noise_multiplier)} times the sensitivity, in every round's sum"),
@@ -36,7 +39,7 @@ def rows(plan: Plan) -> list[Row]:
         *_share_rows(plan),
         *_later_rows(plan),
         ("Rounds", f"{asked.rounds:,}, all intermediate models released"),
-        ("Clients", f"{asked.clients:,}, {each_round:,.6g} a round"),
+        ("Clients", f"{asked.clients:,}, {each_round:,.6g} a round{average}"),
     ]
     if plan.lattice is not None:
         found += _lattice_rows(plan.lattice)
@@ -49,16 +52,38 @@ def rows(plan: Plan) -> list[Row]:
     return [*found, *(("Warning", warning) for warning in asked.warnings)]
 
 
-def as_text(plan: Plan) -> str:
-    """Return a plan as lines for a terminal, its table below."""
-    lines = in_lines(rows(plan))
-    return lines if plan.table is None else f"{lines}\n{_table_lines(plan, plan.table)}"
+def as_text(plan: Plan, *, width: int | None = None) -> str:
+    """Return a plan as lines for a terminal, its table below.
+
+    Args:
+        plan: A plan.
+        width: The number of columns at which sentences are wrapped; less than 60 counts as 60. None: one line each.
+    """
+    lines = in_lines(rows(plan), width=width)
+    return lines if plan.table is None else f"{lines}\n{_table_lines(plan, plan.table, width)}"
 
 
-def in_lines(found: list[Row]) -> str:
-    """Return headings and texts as lines, the texts in one column."""
-    width = max(len(heading) for heading, _ in found)
-    return "\n".join(f"{heading:<{width}}  {text}" for heading, text in found) + "\n"
+def in_lines(found: list[Row], *, width: int | None = None) -> str:
+    """Return headings and texts as lines, the texts in one column, wrapped at a width if there is one."""
+    heading_width = max(len(heading) for heading, _ in found)
+    lines: list[str] = []
+    for heading, text in found:
+        lines += _wrapped(text, width, first=f"{heading:<{heading_width}}  ")
+    return "\n".join(lines) + "\n"
+
+
+def _wrapped(text: str, width: int | None, *, first: str = "") -> list[str]:
+    """Return lines, with later ones indented to the text of the first."""
+    if width is None:
+        return [f"{first}{text}"]
+    return textwrap.wrap(
+        text,
+        max(LEAST_WIDTH, width),
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def table_caption(plan: Plan) -> str:
@@ -76,7 +101,7 @@ def table_caption(plan: Plan) -> str:
     return f"{found} One client is asked for at most the releases that stand beside the rounds."
 
 
-def _table_lines(plan: Plan, table: Table) -> str:
+def _table_lines(plan: Plan, table: Table, width: int | None) -> str:
     heads = ["Rounds", "Releases", *(f"noise {enough(noise)}" for noise in table.noise_multipliers)]
     lines = [
         [f"{rounds:,}", f"{releases:,}", *(shown(epsilon, plan.request.epsilon) for epsilon in epsilons)]
@@ -86,9 +111,9 @@ def _table_lines(plan: Plan, table: Table) -> str:
         heads, lines = [heads[0], *heads[2:]], [[line[0], *line[2:]] for line in lines]
     widths = [max(len(line[column]) for line in (heads, *lines)) for column in range(len(heads))]
     shown_lines = (
-        "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)) for line in (heads, *lines)
+        "  ".join(f"{cell:>{column}}" for cell, column in zip(line, widths, strict=True)) for line in (heads, *lines)
     )
-    return "\n".join((table_caption(plan), *shown_lines)) + "\n"
+    return "\n".join((*_wrapped(table_caption(plan), width), *shown_lines)) + "\n"
 
 
 def _statement_rows(plan: Plan) -> list[Row]:
@@ -195,6 +220,8 @@ def _figures(plan: Plan, other: Alternative) -> str:
 def _share_rows(plan: Plan) -> list[Row]:
     cohort, lattice = plan.cohort, plan.lattice
     if cohort is None:
+        return []
+    if lattice is None and plan.request.rate != 1:  # The party that draws adds the noise: there are no shares.
         return []
     expected = "" if plan.request.rate == 1 else " that a round has on average"
     if lattice is None:

@@ -27,6 +27,12 @@ def test_progress_is_a_line_a_round_with_what_it_cost(capsys: pytest.CaptureFixt
     ]
 
 
+def test_progress_of_a_secret_draw_says_that_the_number_is_the_expected_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with RoundLines(1, [], secret=True) as lines:
+        lines.observe(None, record(1))
+    assert "epsilon 0.25000, about 7 clients drawn, elapsed" in capsys.readouterr().err
+
+
 def test_progress_does_not_repeat_the_rounds_of_before(capsys: pytest.CaptureFixture[str]) -> None:
     earlier: list[tuple[str | None, RoundRecord]] = [(None, record(1)), (None, record(2)), ("plain", record(2))]
     with RoundLines(2, earlier) as lines:

@@ -108,8 +108,13 @@ SECRET: dict[str, Any] = {"cohort": 100, "draw": "poisson", "trust": "central"}
         (SECRET | {"trust": "distributed"}, r"trust: expected central with draw = poisson, found distributed: noise"),
         (SECRET | {"trust": "local"}, r"trust: expected central with draw = poisson, found local"),
         (SECRET | {"dropout": 0.1}, r"dropout: expected 0 with draw = poisson, found 0\.1"),
+        (SECRET | {"accounting": "gaussian-filter"}, r"accounting: expected fixed or renyi-filter with draw = poisson"),
         ({"draw": "random"}, r"draw: expected none without a cohort, found random"),
         ({"cohort": 100, "draw": "poison"}, r"draw: expected one of in-turn, random, poisson, found 'poison'; did you"),
+        (
+            {"unit": "example", "accounting": "gaussian-filter"},
+            r"accounting: expected fixed or renyi-filter with unit = example, found gaussian-filter",
+        ),
         ({"cohort": 100, "unit": "example", **SECRET}, r"mechanism, trust and noise_removal: expected none with unit"),
         ({"accounting": "filter"}, r"accounting: expected one of fixed, gaussian-filter, renyi-filter, found 'filter'"),
     ],

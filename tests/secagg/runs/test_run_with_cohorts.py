@@ -122,8 +122,8 @@ def test_round_that_is_repeated_is_another_reservation_and_uses_up_places(draw: 
         lost = ledger.entries()[0].reservation.label.replace("round 1", "round 3")
         ledger.reserve(event, lost, participants=cohorts.next(3).clients)
     goal = choose_goal(prepared, folder, 6)
-    assert "the budget and the cap allows 5 rounds in all" in (goal.cost or "")
-    with pytest.raises(ConfigurationError, match="at most the 5 that the budget and the cap allows, found 7"):
+    assert "the budget and the cap allow 5 rounds in all" in (goal.cost or "")
+    with pytest.raises(ConfigurationError, match="at most the 5 that the budget and the cap allow, found 7"):
         choose_goal(prepared, folder, 7)
     summary = run(folder, settings, resume=True)
     counts = Counter(client for each in asked_in(folder) for client in each)
@@ -283,7 +283,7 @@ def test_run_goes_on_to_more_rounds_where_the_cap_has_places(tmp_path: Path) -> 
     assert goal.rounds == 9
     assert goal.cost == (
         f"{math.ceil(1000 * first.used) / 10:g}% of the budget of epsilon 60 is used, and epsilon 60 is guaranteed, "
-        "whatever part of it is used; the budget and the cap allows 9 rounds in all"
+        "whatever part of it is used; the budget and the cap allow 9 rounds in all"
     )
     folder.set_goal(9)
     more = run(folder, settings, resume=True)

@@ -55,8 +55,27 @@ def test_plan_of_given_noise_says_what_it_costs_with_sampling_and_without() -> N
     assert found.unamplified_epsilon == guarantee({noise: 100}, delta=1e-5, relation=ADD_OR_REMOVE).epsilon
     assert found.bound < 1 < 30 < found.unamplified_epsilon
     text = as_text(found)
-    for words in ("add-or-remove-one", "client: everything", "10 a round", CONDITION, "nothing is amplified"):
+    for words in (
+        "add-or-remove-one",
+        "client: everything",
+        "10 a round on average",
+        CONDITION,
+        "nothing is amplified",
+    ):
         assert words in text
+    assert "Each share" not in text  # The noise must not depend on who was drawn, so the drawn clients bring none.
+
+
+@pytest.mark.parametrize("width", [60, 80, 132])
+def test_plan_is_wrapped_with_its_texts_in_one_column(width: int) -> None:
+    found = plan(BudgetRequest(clients=300, rounds=30, epsilon=6.0, cohort=100), table=True)
+    text = as_text(found, width=width)
+    listed, table = text.split("\n\n")
+    assert max(map(len, listed.splitlines())) <= width
+    assert all(line[18:20] == "  " and line[20] != " " for line in listed.splitlines())
+    assert " ".join(text.split()) == " ".join(as_text(found).split())
+    assert table.splitlines()[-8:] == as_text(found, width=10_000).splitlines()[-8:]
+    assert as_text(found, width=5) == as_text(found, width=60)
 
 
 @pytest.mark.parametrize("mechanism", [LatticeNoise.DISCRETE_GAUSSIAN, LatticeNoise.SKELLAM])

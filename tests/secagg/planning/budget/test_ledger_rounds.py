@@ -112,7 +112,9 @@ def test_rounds_beyond_the_places_of_a_cap_are_refused(path: Path) -> None:
             plan_rounds(ledger, rounds=2, cohort=5)
         assert plan_rounds(ledger, rounds=1, cohort=5).releases == 1
         ledger.reserve(Z10, "round 2", participants=range(15, 20))
-        with pytest.raises(ConfigurationError, match="expected at most the 0 places"):
+        with pytest.raises(
+            ConfigurationError, match="all clients have been asked as often as the cap of 1 allows, found 1"
+        ):
             plan_rounds(ledger, rounds=1)
 
 
@@ -126,6 +128,21 @@ def test_clients_far_from_the_cap_are_asked_for_those_near_it(path: Path) -> Non
             plan_rounds(ledger, rounds=4, cohort=5, cap=1)
     assert found.releases == 2
     assert found.noise_multiplier == pytest.approx(math.sqrt(2) / largest_mu(6.0, 1e-3))
+
+
+def test_noise_is_compared_with_that_of_the_latest_round(path: Path) -> None:
+    """Of a budget that is nearly used up, more rounds need noise that drowns every update: the answer must show it."""
+    with everybody(path, **FILTER) as ledger:
+        assert plan_rounds(ledger, rounds=1).latest is None
+        assert "the latest round" not in plan_rounds(ledger, rounds=1).as_text()
+        least = ledger.least_multiplier(2)
+        ledger.reserve(GaussianEvent(noise_multiplier=least), "round 1")
+        ledger.reserve(GaussianEvent(noise_multiplier=least * (1 + 1e-9)), "round 2")
+        found = plan_rounds(ledger, rounds=3)
+    assert found.latest == pytest.approx(least)
+    assert found.noise_multiplier > 1000 * least
+    assert "times the noise of the latest round, " in found.as_text()
+    assert max(map(len, found.as_text(width=80).splitlines())) <= 80
 
 
 def test_renyi_filter_is_searched(path: Path) -> None:
@@ -255,7 +272,7 @@ def test_command_reads_the_ledger_of_a_folder(path: Path, capsys: pytest.Capture
         ledger.reserve(Z10, "round 1", participants=range(5))
     before = path.read_bytes()
     plan_on_terminal(**UNASKED | {"ledger": path.parent, "rounds": 40, "cohort": 5})
-    text = capsys.readouterr().out
+    text = " ".join(capsys.readouterr().out.split())
     plan_on_terminal(**UNASKED | {"ledger": path, "rounds": 40, "cohort": 5, "as_json": True})
     found = json.loads(capsys.readouterr().out)
     shown = float(text.split("Noise multiplier")[1].split()[0])
