@@ -193,8 +193,8 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Count | None,
         about(
             Group.CLIENTS,
-            "Least number of rounds from one round that asks a client to the next. --draw in-turn keeps it at no cost. It gives no "
-            "privacy by itself. Applies only with --draw in-turn.",
+            "Least number of rounds from one round that asks a client to the next. --draw in-turn keeps it at no cost. "
+            "It gives no privacy by itself. Applies only with --draw in-turn.",
             privacy="None: only the number of rounds counts, not the distance between them.",
             unset="none required; in-turn keeps clients / cohort, rounded down, by itself",
             example=3,
@@ -231,8 +231,9 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Accounting | None,
         about(
             Group.PRIVACY,
-            "How the ledger adds up releases: fixed, with the same noise in every round and nothing chosen from results; "
-            "gaussian-filter or renyi-filter, under which noise, cohorts and rounds may be chosen from results.",
+            "How the ledger adds up releases: fixed, with the same noise in every round and nothing chosen from "
+            "results; gaussian-filter or renyi-filter, under which noise, cohorts and rounds may be chosen from "
+            "results.",
             privacy="With a filter the guarantee is the whole budget, however much of it is used.",
             unset="gaussian-filter if the noise is in the sums and a Gaussian dominates it, otherwise fixed",
             example="fixed",
