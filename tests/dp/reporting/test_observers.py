@@ -179,7 +179,7 @@ def test_noise_of_the_summing_party_protects_from_others_only(tmp_path: Path) ->
         shares = budget_report(ledger)
     assert exposed not in dict(facts(shares))["Towards the server"]
     assert central.statement.startswith("Towards the server, unless it adds the noise, ")
-    assert shares.statement.startswith("Towards the server, the only release is (")
+    assert shares.statement.startswith("Towards the server, all releases that this ledger admits")
 
 
 def test_json_names_both_observers_with_relation_and_unit(tmp_path: Path) -> None:
