@@ -15,10 +15,12 @@ class FailedClients:
 
     Args:
         say: Shows a line.
+        secret: Whether clients are drawn in secret, so that no file may say whose training has failed.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], *, secret: bool = False) -> None:
         self._say = say
+        self._later = "are not told, since clients are drawn in secret" if secret else "are only in metrics.jsonl"
         self._told = set[int]()
 
     def observe(self, kind: str | None, record: RoundRecord) -> None:
@@ -30,9 +32,8 @@ class FailedClients:
             if client not in self._told:
                 self._told.add(client)
                 self._say(
-                    f"round {record.round}: the training of client {client} has failed, and {done}: {reason}. "
-                    "Not for publication: noise does not cover this line. Later failures of this client are only in "
-                    "metrics.jsonl."
+                    f"round {record.round}: the training of client {client} has failed, and {done}: {reason}. Not for "
+                    f"publication: noise does not cover this line. Later failures of this client {self._later}."
                 )
 
 

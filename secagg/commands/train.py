@@ -161,7 +161,7 @@ def _run(
         _say(console, earlier)
     if recorder is not None:
         _say(console, recording_line(prepared, recorder))
-    failed = FailedClients(lambda line: _say(console, line))
+    failed = FailedClients(lambda line: _say(console, line), secret=prepared.config.by_poisson)
     with _progress(prepared.config, folder, rounds, console) as progress:
 
         def observe(kind: str | None, record: RoundRecord) -> None:

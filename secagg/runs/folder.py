@@ -229,12 +229,17 @@ class RunFolder:
     def save(self, state: GlobalModel, record: RoundRecord, config: TrainingConfig) -> None:
         """Keep a round's weights, add its line, then move the checkpoint to it.
 
+        If clients are drawn in secret, the line leaves out whose training failed, since only clients that were drawn
+        train.
+
         Args:
             state: After the round.
             record: Of the round.
             config: The settings that it was run with, which `restore` asks for again.
         """
         keep_weights(self.path, state.round, state.weights)
+        if config.by_poisson:
+            record = msgspec.structs.replace(record, failed={})
         with (self.path / METRICS).open("ab") as file:
             file.write(msgspec.json.encode(record) + b"\n")
         arrays: dict[str, NDArray[Any]] = {"version": np.asarray(VERSION)}

@@ -66,7 +66,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         dropped: For each step of the protocol, ids of the clients that dropped out there.
         failed: For each client whose training failed, the reason. It is for the simulation only: do not publish it if
             there is noise, since the noise hides who has failed. Without noise, these clients of a protocol are also in
-            `dropped`.
+            `dropped`. If the clients are drawn in secret, it names clients that were drawn, and files leave it out.
         epsilon: The epsilon that is guaranteed up to and including this round: what was spent, or the budget, as
             `claim` says; None without noise.
         claim: Whether `epsilon` is what was spent or the budget; None without noise, and in records of earlier

@@ -17,16 +17,19 @@ from dp.events import NeighbouringRelation, Observer, PoissonSampledEvent
 from dp.ledger.ledger import Ledger
 from dp.ledger.participants import decode_clients
 from dp.ledger.participation import Accounting
+from secagg.arrays import Arrays
 from secagg.engines.base import RoundPlan, RoundResult
 from secagg.engines.memory import InMemory
-from secagg.errors import CheckpointError, ConfigurationError
+from secagg.errors import CheckpointError, ConfigurationError, DataError
 from secagg.runs.folder import RunFolder
 from secagg.runs.goal import choose_goal
 from secagg.runs.prepare import prepare
 from secagg.runs.run import run_training
 from secagg.runs.summary import COHORTS_EXHAUSTED, AskedRounds
+from secagg.simulation.devices import Devices
 from secagg.training.cohorts import Draw
 from secagg.training.drawing import Cohorts, Drawn
+from secagg.training.records import RoundRecord
 from tests.secagg.runs.test_run import Interruption, config, run, silent, stopping_at
 
 NEXT: Final = Cohorts.next
@@ -330,3 +333,19 @@ def test_run_whose_ledger_is_gone_while_it_draws_asks_nobody(tmp_path: Path, mon
         with pytest.raises(LedgerUnavailable):
             run(folder, config(**COHORTS))
     assert asked == []
+
+
+def test_files_of_a_secret_draw_leave_out_whose_training_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader of the metrics looks for clients that were drawn: those whose training failed were."""
+
+    def failing(_: Devices, client: int, *__: object) -> Arrays:
+        raise DataError(f"client {client} has no usable examples")
+
+    monkeypatch.setattr(Devices, "train", failing)
+    folder, told = RunFolder(tmp_path / "run"), list[RoundRecord]()
+    run(folder, config(**POISSON), observe=lambda _, record: told.append(record))
+    assert [set(record.failed) for record in told] == [set(asked) for asked in asked_in(folder)]
+    assert any(record.failed for record in told)
+    assert [record.failed for record in folder.metrics()] == [{}, {}, {}]
