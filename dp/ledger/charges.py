@@ -162,7 +162,7 @@ class CountedCharges(Charges):
         if not self._counts.has_room(event):
             raise IncompatibleEvent(
                 f"event: expected at most {MAXIMUM_KINDS} different events in a ledger that counts clients without a "
-                "filter, found another one. Make a ledger with a filter."
+                "filter, found one more. Make a ledger with a filter."
             )
 
     def admits(self, event: PrivacyEvent, clients: Clients, count: int = 1) -> bool:

@@ -115,7 +115,7 @@ def _why_budget(budget: Budget) -> str:
 def _used(report: BudgetReport) -> str:
     budget, spent = report.budget, report.spent
     no_guarantee = _NO_GUARANTEE_BY_COUNT if budget.towards is Observer.SERVER else _NO_GUARANTEE
-    whose = " by the client that was charged most" if budget.towards is Observer.SERVER else ""
+    whose = ", charged to the client that was charged most" if budget.towards is Observer.SERVER else ""
     if spent.used is not None:
         return f"{in_percent(spent.used)} of the budget{whose}. {no_guarantee}"
     return (

@@ -39,14 +39,19 @@ class Statement:
         enforced: Whether the ledger enforces it; otherwise it follows from the record.
         guarantee: What holds, with its relation and unit.
         text: The conditions of the statement, in words.
-        adds_noise: Whether the observer may be the party that adds the noise, towards which nothing is stated.
+        excepts_noise: Whether it may not hold towards its observer, if that is who added the noise.
     """
 
     observer: Observer
     enforced: bool
     guarantee: Guarantee
     text: str
-    adds_noise: bool = False
+    excepts_noise: bool = False
+
+    @property
+    def towards(self) -> str:
+        """From whom the statement protects, as the beginning of a sentence."""
+        return f"{HEADINGS[self.observer]}{', unless it adds the noise' if self.excepts_noise else ''}"
 
 
 def statements(ledger: Ledger, spent: Guarantee, *, trusted: frozenset[Trust | None]) -> tuple[Statement, ...]:
@@ -58,11 +63,17 @@ def statements(ledger: Ledger, spent: Guarantee, *, trusted: frozenset[Trust | N
         trusted: Who added the noise of the releases, None if that is not known of one.
     """
     budget, entries = ledger.budget, ledger.entries()
-    adds_noise = bool(trusted & {Trust.CENTRAL, None})
-    sees_sums = f" {_SEES_SUMS}" if adds_noise else ""
+    excepts_noise = bool(trusted & {Trust.CENTRAL, None})
+    sees_sums = f" {_SEES_SUMS}" if excepts_noise else ""
     if budget.towards is Observer.SERVER:
         return (
-            Statement(observer=Observer.SERVER, enforced=True, guarantee=spent, text=f"{_SERVER}{sees_sums}"),
+            Statement(
+                observer=Observer.SERVER,
+                enforced=True,
+                guarantee=spent,
+                text=f"{_SERVER}{sees_sums}",
+                excepts_noise=excepts_noise,
+            ),
             Statement(observer=Observer.READERS, enforced=False, guarantee=spent, text=_SAME),
         )
     if budget.participation is None:
@@ -78,7 +89,7 @@ def statements(ledger: Ledger, spent: Guarantee, *, trusted: frozenset[Trust | N
             enforced=False,
             guarantee=_towards_server(entries, budget),
             text=f"{_COMPUTED}{sees_sums} {condition}",
-            adds_noise=adds_noise,
+            excepts_noise=excepts_noise,
         ),
     )
 
@@ -112,19 +123,19 @@ def _unsampled(event: PrivacyEvent) -> PrivacyEvent:
 _SERVER: Final = "The server sees who takes part, who drops out, and every released sum."
 _SAME: Final = (
     "The same statement: readers see the released models only, which is less than what the server sees. Nothing better "
-    "is claimed. Amplification by drawing clients needs that each client is drawn in secret and independently, and "
-    "noise that does not depend on who was drawn."
+    "is claimed. Amplification needs a secret and independent draw of each client, and noise that does not depend on "
+    "who was drawn."
 )
 _READERS: Final = (
     "Readers see the released models and nothing else, and were in no release together with the client. The statement "
-    "needs that who was drawn stays secret for ever, for which the assumptions below have the conditions."
+    "holds only if it stays secret for ever who was drawn. The assumptions below list the conditions."
 )
 _COMPUTED: Final = (
     "It is computed from the record of who was asked, without amplification, for the client that is charged most. It "
     "holds towards anyone who learns who took part."
 )
 _SEES_SUMS: Final = "It does not hold against a party that adds the noise: that party sees the exact sums."
-_ANY_STOP: Final = "The number of releases did not depend on results, by the ledger's first record."
+_ANY_STOP: Final = "The ledger's first record declares that the number of releases does not depend on results."
 _FIXED_STOP: Final = (
     "It holds only if the number of releases did not depend on results. The ledger allows that it did; then nothing is "
     "stated towards this observer."

@@ -257,7 +257,9 @@ class BudgetReport:
     def _sentence(self) -> str:
         """The guarantee as a sentence, as if no condition had failed; towards readers, two sentences."""
         count, enforced = len(self.releases), self.budget.towards
-        observer = "" if enforced is None else f"{HEADINGS[enforced]}, "
+        known = "" if enforced is None else HEADINGS[enforced]
+        heading = next((each.towards for each in self.statements if each.enforced), known)
+        observer = f"{heading}, " if heading else ""
         if self.claims_budget:
             subject = f"all releases that this ledger admits, {count:,} so far, are together"
         else:
@@ -265,8 +267,7 @@ class BudgetReport:
         subject = f"{observer}{subject}"
         claim = "This is the budget, whatever part of it is used. " if self.claims_budget else ""
         others = "".join(
-            f" {HEADINGS[each.observer]}{', unless it adds the noise' if each.adds_noise else ''}: "
-            f"({rounded_up(each.guarantee.epsilon)}, {in_full(each.guarantee.delta)}), "
+            f" {each.towards}: ({rounded_up(each.guarantee.epsilon)}, {in_full(each.guarantee.delta)}), "
             f"relation {each.guarantee.relation.value}, under the conditions below."
             for each in self.statements
             if each.guarantee != self.spent

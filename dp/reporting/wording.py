@@ -97,13 +97,13 @@ def more_releases(count: int, *, everybody: bool = False) -> str:
         count: Their number.
         everybody: Whether these releases each ask all clients of a population of which a release may ask some.
     """
-    kind = "like the last one that ask every client" if everybody else "like the last one"
+    everyone = ", if each asks every client" if everybody else ""
     if count == 0:
-        return f"no more releases {kind} fit"
+        return f"no more releases like the last one fit{everyone}"
     if count == 1:
-        return "1 more release like the last one" + (" that asks every client fits" if everybody else " fits")
+        return f"1 more release like the last one fits{everyone.replace('each', 'it')}"
     least = "at least " if count >= MAXIMUM_REMAINING else ""
-    return f"{least}{count:,} more releases {kind} fit"
+    return f"{least}{count:,} more releases like the last one fit{everyone}"
 
 
 def amount(spent: Guarantee, budget: Budget) -> str:

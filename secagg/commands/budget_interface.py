@@ -40,7 +40,10 @@ def report(
 
 def plan(
     rounds: Annotated[
-        int, typer.Option(help="Number of training rounds. Each makes one release. With --ledger: of further rounds.")
+        int,
+        typer.Option(
+            help="Number of training rounds. Each makes one release. With --ledger, number of further rounds."
+        ),
     ],
     clients: Annotated[
         int | None,
@@ -160,7 +163,9 @@ def plan(
             rich_help_panel=_SHARES,
         ),
     ] = "curious",
-    table: Annotated[bool, typer.Option("--table", help="Also compute epsilon by rounds and noise.")] = False,
+    table: Annotated[
+        bool, typer.Option("--table", help="Also compute epsilon for other numbers of rounds and other noise.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
     html: Annotated[
         Path | None,

@@ -156,7 +156,8 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Annotated[int, Meta(ge=2)] | None,
         about(
             Group.CLIENTS,
-            "Number of clients that a round asks. dropout, adversarial and minimum_contributors apply to them.",
+            "Number of clients that a round asks. dropout, adversarial and minimum_contributors apply to these "
+            "clients.",
             privacy="Each client is in fewer releases, so less noise keeps the budget. With fewer clients in a round, "
             "each update is hidden among fewer.",
             unset="all clients",
@@ -171,7 +172,8 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             "most cap times each; poisson, each by itself with probability cohort/clients, in secret. Requires "
             "--cohort; poisson requires --trust central and no dropout.",
             privacy="With poisson the guarantee holds only against readers of the models, not against the server or "
-            "anyone who learns who was drawn. The others hold against both.",
+            "anyone who learns who was drawn. With in-turn or random it holds against readers, and against the server "
+            "too unless the server adds the noise.",
             unset="in-turn",
             example="random",
         ),
@@ -181,7 +183,7 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         about(
             Group.CLIENTS,
             "Largest number of rounds that may ask one client. A round that is repeated or given up uses up places, "
-            "and the run ends early where too few are left. Does not apply with --draw poisson.",
+            "and the run ends early if too few are left. Does not apply with --draw poisson.",
             privacy="The noise is sized for this number of releases: a larger cap needs more noise in each.",
             unset="rounds * cohort / clients, rounded up: the least that is possible",
             example=12,
@@ -191,10 +193,10 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Count | None,
         about(
             Group.CLIENTS,
-            "Least distance of two rounds that ask one client, which --draw in-turn keeps at no cost. It gives no "
-            "privacy by itself. Applies only with --draw in-turn.",
+            "Least number of rounds from one round that asks a client to the next. --draw in-turn keeps it at no cost. "
+            "It gives no privacy by itself. Applies only with --draw in-turn.",
             privacy="None: only the number of rounds counts, not the distance between them.",
-            unset="none asked for; in-turn keeps clients / cohort, rounded down",
+            unset="none required; in-turn keeps clients / cohort, rounded down, by itself",
             example=3,
         ),
     ] = None
@@ -229,8 +231,9 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Accounting | None,
         about(
             Group.PRIVACY,
-            "How the ledger adds up releases: fixed, the same event in every round, none of them chosen from results; "
-            "gaussian-filter or renyi-filter, under which noise, cohorts and rounds may be chosen from results.",
+            "How the ledger adds up releases: fixed, with the same noise in every round and nothing chosen from "
+            "results; gaussian-filter or renyi-filter, under which noise, cohorts and rounds may be chosen from "
+            "results.",
             privacy="With a filter the guarantee is the whole budget, however much of it is used.",
             unset="gaussian-filter if the noise is in the sums and a Gaussian dominates it, otherwise fixed",
             example="fixed",

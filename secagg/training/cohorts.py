@@ -74,7 +74,7 @@ def in_order(clients: int, *, seed: int) -> NDArray[np.int64]:
 
 
 def draw_in_turn(order: NDArray[np.int64], left: Counts, *, cohort: int, turn: int) -> tuple[int, ...]:
-    """Return the clients of a round: the next ones of an order, which is followed round and round.
+    """Return the clients of a round: the next ones of an order, which begins again after its end.
 
     Args:
         order: What `in_order` returned.

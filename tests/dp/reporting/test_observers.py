@@ -97,7 +97,9 @@ def test_statement_towards_the_server_holds_towards_readers_too(tmp_path: Path) 
     assert server.guarantee == readers.guarantee == report.spent
     assert (server.guarantee.relation, server.guarantee.unit) == (NeighbouringRelation.ZERO_OUT, PrivacyUnit.CLIENT)
     assert report.spent.epsilon == guarantee({GaussianEvent(noise_multiplier=2.0): 3}, delta=DELTA).epsilon
-    assert report.statement.startswith("Towards the server, all 4 releases together are (")
+    # The noise is central, so the sentence excepts a server that adds it.
+    start = "Towards the server, unless it adds the noise, all 4 releases together are ("
+    assert report.statement.startswith(start)
     assert "Nothing better is claimed" in dict(facts(report))["Towards readers"]
     assert "(enforced by this ledger)" in dict(facts(report))["Towards the server"]
     assert "This report" not in dict(facts(report))
@@ -174,7 +176,10 @@ def test_noise_of_the_summing_party_protects_from_others_only(tmp_path: Path) ->
         tmp_path / "shares", epsilon=30.0, delta=1e-3, population=300, participation=Participation(clients=DIGEST)
     ) as ledger:
         ledger.reserve(EVENT, "noise shares", participants=range(120))
-        assert exposed not in dict(facts(budget_report(ledger)))["Towards the server"]
+        shares = budget_report(ledger)
+    assert exposed not in dict(facts(shares))["Towards the server"]
+    assert central.statement.startswith("Towards the server, unless it adds the noise, ")
+    assert shares.statement.startswith("Towards the server, all releases that this ledger admits")
 
 
 def test_json_names_both_observers_with_relation_and_unit(tmp_path: Path) -> None:
