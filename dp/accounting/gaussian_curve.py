@@ -6,9 +6,13 @@ mu^2 = sum of mu_t^2, also if they are chosen adaptively (`docs/participation.md
 
     delta >= Phi(mu/2 - epsilon/mu) - e^epsilon Phi(-mu/2 - epsilon/mu).
 
-With t = epsilon/mu - mu/2, the density phi and Mills' ratio M(t) = Phi(-t)/phi(t), the right side is
-phi(t) (M(t) - M(t + mu)). It grows with mu and so falls with t, and mu = sqrt(t^2 + 2 epsilon) - t. The smallest t that
-delta allows is found by bisection. `dp.accounting.privacy_loss` has the other direction, from mu to epsilon.
+With t = epsilon/mu - mu/2, the density phi and Mills' ratio M(t) = Phi(-t)/phi(t), the integral of exp(-ts - s^2/2)
+over s > 0, the right side is phi(t) (M(t) - M(t + mu)), which loses no precision to e^epsilon. If mu is so small that
+the difference would be lost, -mu M1 - mu^2/2 M2 - mu^3/6 M3 bounds it from above, since the fourth derivative of M is
+positive; M1 = t M - 1, M2 = M + t M1 and M3 = 2 M1 + t M2 are the first three derivatives.
+
+The right side grows with mu and so falls with t, and mu = sqrt(t^2 + 2 epsilon) - t. The smallest t that delta allows
+is found by bisection. `dp.accounting.privacy_loss` has the other direction, from mu to epsilon.
 """
 
 import functools
@@ -85,7 +89,7 @@ def log_delta(t: float, mu: float) -> float:
     """Return log(phi(t) (M(t) - M(t + mu))): the logarithm of the delta of a Gaussian parameter `mu` at an epsilon.
 
     Args:
-        t: epsilon / mu - mu / 2, -9 to 39.
+        t: epsilon / mu - mu / 2, -40 to 40.
         mu: Above 0.
 
     Returns:
@@ -96,7 +100,7 @@ def log_delta(t: float, mu: float) -> float:
     mills, after = (_SQRT_HALF_PI * float(erfcx(at / _SQRT_2)) for at in (t, t + mu))
     if mu >= _SERIES_BELOW:
         difference = mills - after
-    else:  # The fourth derivative of M is positive, so this is an upper bound.
+    else:
         first = t * mills - 1
         second = mills + t * first
         third = 2 * first + t * second

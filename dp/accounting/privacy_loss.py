@@ -8,10 +8,7 @@ multiplier z, 1/z^2 = sum 1/z_i^2 (Dong, Roth, Su, arXiv 1905.02383; chosen adap
 
     delta(epsilon) = Phi(m/2 - epsilon/m) - e^epsilon Phi(-m/2 - epsilon/m)
 
-is exact. With t = epsilon/m - m/2, the density phi and Mills' ratio M(t) = Phi(-t)/phi(t), the integral of
-exp(-ts - s^2/2) over s > 0, it is phi(t) (M(t) - M(t + m)), which loses no precision to e^epsilon. If m is so small
-that the difference would be lost, -m M1 - m^2/2 M2 - m^3/6 M3 bounds it from above, since the fourth derivative of M is
-positive; M1 = t M - 1, M2 = M + t M1 and M3 = 2 M1 + t M2 are the first three derivatives.
+is exact. `dp.accounting.gaussian_curve` says how it is computed.
 
 With sampling the losses are discretised pessimistically by `dp.accounting.discretisation` (Doroshenko, Ghazi, Kamath,
 Kumar, Manurangsi, arXiv 2207.04380v1) and composed by `dp.accounting.composition`, only under add-or-remove-one. A pair
@@ -32,6 +29,7 @@ from typing import Final
 
 from dp.accounting.composition import Losses, composed_epsilon
 from dp.accounting.discretisation import discretised, reach
+from dp.accounting.gaussian_curve import log_delta
 from dp.accounting.lattice import dominating_gaussian
 from dp.errors import InvalidParameter
 from dp.events import GaussianEvent, PoissonSampledEvent, PrivacyEvent, decompose
@@ -48,9 +46,6 @@ PART_OF_DEVIATION: Final = 0.01
 
 # Any delta of float64 below 1 is more than Phi(-40) and less than Phi(40).
 _DEVIATIONS: Final = 40.0
-_SQRT_2: Final = math.sqrt(2)
-_SQRT_HALF_PI: Final = math.sqrt(math.pi / 2)
-_SERIES_BELOW: Final = 1e-3
 _ROUNDING: Final = 1e-8
 _LARGE: Final = 700.0  # The exponential of this is within the range of float64.
 _TINY: Final = 1e-40
@@ -102,27 +97,17 @@ def gaussian_epsilon(noise_multiplier: float, delta: float) -> float:
         noise_multiplier: The noise multiplier z, above 0.
         delta: Strictly between 0 and 1.
     """
-    from scipy.special import erfcx
-
     change = 1 / noise_multiplier
 
-    def log_delta(deviations: float) -> float:
-        mills, after = (_SQRT_HALF_PI * float(erfcx(at / _SQRT_2)) for at in (deviations, deviations + change))
-        if change >= _SERIES_BELOW:
-            difference = mills - after
-        else:
-            first = deviations * mills - 1
-            second = mills + deviations * first
-            third = 2 * first + deviations * second
-            difference = -change * (first + change / 2 * (second + change / 3 * third))
-        return math.log(difference) - deviations**2 / 2 - math.log(2 * math.pi) / 2 + _ROUNDING
+    def is_enough(deviations: float) -> bool:
+        return log_delta(deviations, change) + _ROUNDING <= math.log(delta)
 
     low, high = max(-change / 2, -_DEVIATIONS), _DEVIATIONS
-    if low > -_DEVIATIONS and log_delta(low) <= math.log(delta):
+    if low > -_DEVIATIONS and is_enough(low):
         return 0.0
     for _ in range(100):
         middle = (low + high) / 2
-        if log_delta(middle) <= math.log(delta):
+        if is_enough(middle):
             high = middle
         else:
             low = middle

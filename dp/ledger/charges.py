@@ -21,13 +21,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dp.accounting.guarantee import Guarantee, guarantee, is_within
+from dp.accounting.guarantee import Guarantee, guarantee
 from dp.errors import IncompatibleEvent
 from dp.events import Observer, PrivacyEvent
 from dp.ledger.filters import UNITS, Filter, filter_of, rounded_up
 from dp.ledger.participants import Clients
 from dp.ledger.records import Budget
-from dp.ledger.remaining import MAXIMUM_REMAINING, remaining
+from dp.ledger.remaining import MAXIMUM_REMAINING, remaining, within
 
 MAXIMUM_KINDS: Final = 16
 """The most different events in a ledger without a filter that counts clients; each has one count for each client."""
@@ -312,17 +312,6 @@ def charges_of(budget: Budget) -> Charges:
         return FilteredCharges(rule, budget.clients if by_client else 1)
     adaptive = budget.participation is not None and budget.participation.adaptive
     return CountedCharges(budget, adaptive=adaptive) if by_client else WholeCharges(budget, adaptive=adaptive)
-
-
-def within(events: Events, event: PrivacyEvent, count: int, budget: Budget) -> bool:
-    """Return whether events and `count` more of `event` stay within a budget, by all accountants."""
-    return is_within(
-        {**events, event: events.get(event, 0) + count},
-        epsilon=budget.epsilon,
-        delta=budget.delta,
-        relation=budget.relation,
-        unit=budget.unit,
-    )
 
 
 def guarantee_of(events: Events, budget: Budget) -> Guarantee:

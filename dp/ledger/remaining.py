@@ -30,13 +30,7 @@ def remaining(events: Mapping[PrivacyEvent, int], event: PrivacyEvent, *, budget
     """
 
     def admitted(count: int) -> bool:
-        return is_within(
-            {**events, event: events.get(event, 0) + count},
-            epsilon=budget.epsilon,
-            delta=budget.delta,
-            relation=budget.relation,
-            unit=budget.unit,
-        )
+        return within(events, event, count, budget)
 
     admitted(0)  # This checks the events.
     made = QuickTotal.of(events)
@@ -44,6 +38,17 @@ def remaining(events: Mapping[PrivacyEvent, int], event: PrivacyEvent, *, budget
     if made.plus({event: 1}).takes_long:
         found = _crossing(lambda count: made.plus({event: count}).epsilon(budget.delta), budget.epsilon, found)
     return _most(admitted, found)
+
+
+def within(events: Mapping[PrivacyEvent, int], event: PrivacyEvent, count: int, budget: Budget) -> bool:
+    """Return whether events and `count` more of `event` stay within a budget, by all accountants."""
+    return is_within(
+        {**events, event: events.get(event, 0) + count},
+        epsilon=budget.epsilon,
+        delta=budget.delta,
+        relation=budget.relation,
+        unit=budget.unit,
+    )
 
 
 def _most(fits: Callable[[int], bool], guess: int) -> int:
