@@ -23,6 +23,10 @@ class SessionReused(LocalError, RuntimeError):
     """This party has answered this session, or this step of it, before."""
 
 
+class SessionExpired(LocalError, RuntimeError):
+    """The session has expired, or a key in it is not valid at this time, so this party answers nothing in it."""
+
+
 class ParticipationRefused(LocalError, RuntimeError):
     """This client has taken part in as many sessions as its own cap allows, so it goes no further in another one."""
 

@@ -65,7 +65,7 @@ def unpack(data: Packed, length: int, modulus: int) -> NDArray[np.uint64]:
     Raises:
         ValueError: The data has another length, an entry at or above the modulus, or padding that is not zero.
     """
-    _check_frame(data, length, modulus)
+    check_frame(data, length, modulus)
     layout = _Layout(modulus, length)
     vector = np.empty(length, dtype=np.uint64)
     for start, entries in layout.split(data):
@@ -88,7 +88,7 @@ def add_packed(total: Words, data: Packed, modulus: int) -> None:
     """
     if modulus > 2 ** (8 * total.itemsize):
         raise ValueError(f"total: expected words that hold the modulus {modulus}, found {total.dtype}")
-    _check_frame(data, total.size, modulus)
+    check_frame(data, total.size, modulus)
     layout = _Layout(modulus, total.size)
     if not layout.full:
         for _, entries in layout.split(data):
@@ -103,7 +103,8 @@ def add_packed(total: Words, data: Packed, modulus: int) -> None:
             _add_below(piece, entries, entries.dtype.type(modulus))
 
 
-def _check_frame(data: Packed, length: int, modulus: int) -> None:
+def check_frame(data: Packed, length: int, modulus: int) -> None:
+    """Raise `ValueError` unless packed bytes have the right length and padding; a power of two needs no more."""
     expected = packed_bytes(length, modulus)
     if len(data) != expected:
         raise ValueError(f"packed vector: expected {expected} bytes, found {len(data)}")

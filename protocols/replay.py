@@ -49,7 +49,7 @@ from collections.abc import Collection
 from typing import Final, Protocol
 
 from protocols.crypto.integers import shown
-from protocols.errors import ParameterError, ParticipationRefused, SessionReused, UnsafeOpening
+from protocols.errors import ParameterError, ParticipationRefused, SessionReused, UnsafeOpening, UnsafeSession
 
 NO_IDENTITY: Final = hashlib.sha256(b"secagg client without identity v1").digest()
 """What stands for the identity of a client in sessions without a roster: 32 bytes, the same for every id.
@@ -65,7 +65,15 @@ class SessionRecord(Protocol):
     """
 
     def record(
-        self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
+        self,
+        identity: bytes,
+        session_id: bytes,
+        number: int,
+        *,
+        vector: bool = False,
+        cap: int | None = None,
+        context: bytes = b"",
+        committee: bytes = b"",
     ) -> None:
         """Note, durably before it returns, that step `number` of a session is about to be answered.
 
@@ -79,12 +87,33 @@ class SessionRecord(Protocol):
             vector: Whether the reply is the first one that depends on the client's vector. From then on, the session
                 counts for this identity, once.
             cap: The most sessions that may count for this identity, at least 1; None for any number.
+            context: The session's context.
+            committee: 32 bytes that stand for the committee that opens the session's sum (`CommitteeKey.pin`); empty if
+                there is none.
 
         Raises:
             SessionReused: The step, or a later one, was recorded before; or the session is resumed at a later step
                 without a record of step 0.
             ParticipationRefused: This session does not count yet, and `cap` others of this identity do.
+            UnsafeSession: A session of this identity under the same context, with another committee, counts.
         """
+
+
+def check_committees(others: Collection[bytes], committee: bytes) -> None:
+    """Raise `UnsafeSession` if a client has sent its vector to another committee under the same context.
+
+    No member of one committee knows what the other one opens. Two sums of one context whose contributors differ in one
+    client could then be opened, one by each committee.
+
+    Args:
+        others: The committees of the sessions under this context that count; those without a committee are left out.
+        committee: The committee of the session that is to count; empty if it has none.
+    """
+    if committee and any(other != committee for other in others):
+        raise UnsafeSession(
+            "committee: expected the one to which this client has sent its vector before under this context, found "
+            "another. Use the same committee to repeat a sum, and a new context for new inputs."
+        )
 
 
 def check_cap(cap: object) -> None:
@@ -113,9 +142,18 @@ class MemoryRecord:
     def __init__(self) -> None:
         self._steps: dict[tuple[bytes, bytes], int] = {}
         self._counted: dict[bytes, set[bytes]] = {}
+        self._committees: dict[tuple[bytes, bytes], set[bytes]] = {}
 
     def record(
-        self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
+        self,
+        identity: bytes,
+        session_id: bytes,
+        number: int,
+        *,
+        vector: bool = False,
+        cap: int | None = None,
+        context: bytes = b"",
+        committee: bytes = b"",
     ) -> None:
         """See `SessionRecord.record`."""
         check_cap(cap)
@@ -126,9 +164,12 @@ class MemoryRecord:
         counted = self._counted.setdefault(identity, set())
         if session_id not in counted:
             check_participations(len(counted), cap)
+        committees = self._committees.setdefault((identity, context), set())
+        check_committees(committees, committee)
         self._steps[identity, session_id] = number
         if vector:
             counted.add(session_id)
+            committees |= {committee} - {b""}
 
     def participations(self, identity: bytes) -> int:
         """Return the number of sessions that count for an identity."""
@@ -171,7 +212,14 @@ class OpeningRecord(Protocol):
     """
 
     def record(
-        self, *, key: bytes, session_id: bytes, context: bytes, contributors: tuple[int, ...], minimum: int
+        self,
+        *,
+        key: bytes,
+        session_id: bytes,
+        context: bytes,
+        contributors: tuple[int, ...],
+        minimum: int,
+        root: bytes = b"",
     ) -> None:
         """Note, durably before it returns, that a sum is about to be opened.
 
@@ -183,9 +231,11 @@ class OpeningRecord(Protocol):
             contributors: Ids of the clients whose inputs are in the sum, ascending.
             minimum: The smallest number of clients in which another set of contributors under this context, earlier or
                 later, must differ from this one.
+            root: 32 bytes that stand for everything that is opened, in a protocol whose party may then open the same
+                again, after a restart; otherwise empty.
 
         Raises:
-            SessionReused: A sum of this session was opened with this key before.
+            SessionReused: A sum of this session was opened with this key before, without a root or with another one.
             UnsafeOpening: A sum was opened under this context, with this key or another, whose contributors are not
                 the same but differ in fewer clients than this minimum, or than the minimum of that sum.
         """
@@ -206,17 +256,26 @@ class MemoryOpenings:
     """An `OpeningRecord` for simulations and tests: it forgets everything when the process ends."""
 
     def __init__(self) -> None:
-        self._sessions: set[tuple[bytes, bytes]] = set()
+        self._sessions: dict[tuple[bytes, bytes], bytes] = {}
         self._opened: dict[bytes, list[tuple[tuple[int, ...], int]]] = {}
 
     def record(
-        self, *, key: bytes, session_id: bytes, context: bytes, contributors: tuple[int, ...], minimum: int
+        self,
+        *,
+        key: bytes,
+        session_id: bytes,
+        context: bytes,
+        contributors: tuple[int, ...],
+        minimum: int,
+        root: bytes = b"",
     ) -> None:
         """See `OpeningRecord.record`."""
         if (key, session_id) in self._sessions:
+            if root and self._sessions[key, session_id] == root:
+                return
             raise SessionReused("this party has opened a sum of this session before")
         opened = self._opened.setdefault(context, [])  # Opened with any of the party's keys.
         for earlier, its_minimum in opened:
             check_apart(contributors, earlier, max(minimum, its_minimum))
-        self._sessions.add((key, session_id))
+        self._sessions[key, session_id] = root
         opened.append((contributors, minimum))

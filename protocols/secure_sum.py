@@ -20,7 +20,7 @@ from protocols.cohort import Adversary
 from protocols.crypto.integers import shown
 from protocols.crypto.keystream import word_dtype
 from protocols.crypto.secret import Secret
-from protocols.errors import ParameterError, UnsafeSession
+from protocols.errors import ParameterError, SessionExpired, UnsafeSession
 from protocols.session import Extra, Participant, Session, Vector
 
 C = TypeVar("C")
@@ -33,6 +33,7 @@ _IN_WORDS: Final[dict[str, str]] = {
     Extra.ROSTER: "a roster of identities",
     Extra.ATTACHED: "attached secrets",
     Extra.COMMITTEE: "a committee",
+    Extra.EXPIRES: "a time at which it expires",
 }
 _HASHED: Final = ("name", "adversaries", "needs_committee", "experimental")
 """The class variables that the digest hashes if a protocol annotates them."""
@@ -68,6 +69,8 @@ class Step(Generic[C, S, Request, Reply]):
             ciphertext, the vector. Exactly one step of the clients says so. A client takes part in a session, and its
             cap counts it, from just before this reply. Keys and secret shares do not count as long as they do not
             depend on the vector. That holds of secret shares of attached secrets too, which are drawn without it.
+        quorate: Whether a quorum of the parties in the step's role must answer it. A step that asks only some of them
+            again has no quorum: its `close` judges by itself what has arrived.
     """
 
     name: str
@@ -79,6 +82,7 @@ class Step(Generic[C, S, Request, Reply]):
     role: Role = Role.CLIENT
     reveals: Callable[[C, Request], Collection[int]] | None = None
     sends_vector: bool = False
+    quorate: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +93,16 @@ class Finish:
         total: Shape `(length,)`, uint64: the sum of the contributors' vectors modulo the session's modulus.
         contributors: Ids of the clients whose vectors are in the sum, ascending.
         attached: By contributor, its attached secrets in the session's order; None for a secret that is not opened.
+        verified: False if a party that opened the sum could have made it wrong without being noticed, although the
+            protocol would notice that in a larger committee.
+        culprits: Ids of parties that were shown to break the rules while the sum was opened, and did no harm to it.
     """
 
     total: Vector
     contributors: tuple[int, ...]
     attached: Mapping[int, tuple[Secret | None, ...]] = field(default_factory=dict)
+    verified: bool = True
+    culprits: frozenset[int] = frozenset()
 
 
 class SecureSum(ABC):
@@ -294,6 +303,19 @@ class SecureSum(ABC):
             raise UnsafeSession(
                 f"corrupt clients: expected none, since {self.name} does not state from how many it protects, found "
                 f"{corrupt}. Its `check_safety` has to say so."
+            )
+
+    def check_time(self, session: Session, now: float) -> None:
+        """Raise `SessionExpired` unless a party may answer in a session at this time.
+
+        Args:
+            session: The session.
+            now: Seconds since 1970-01-01 00:00 UTC.
+        """
+        if session.expires is not None and now >= session.expires:
+            raise SessionExpired(
+                f"time: expected a time before {session.expires}, when the session expires, found {int(now)}. Start a "
+                "new session."
             )
 
     @abstractmethod

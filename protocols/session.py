@@ -24,6 +24,7 @@ MAX_CLIENT_ID = 2**32 - 2
 MAX_LENGTH = 2**40
 MAX_ATTACHED = 64
 ATTACHED_BYTES = 32
+MAX_TIME = 2**40  # In seconds; about 35,000 years.
 
 
 class Extra(StrEnum):
@@ -37,6 +38,9 @@ class Extra(StrEnum):
 
     COMMITTEE = "committee"
     """A committee that decrypts the sum."""
+
+    EXPIRES = "expires"
+    """The time from which on no party answers in the session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +94,8 @@ class Session:
         attached: For each secret that every client attaches, at most 64, the rule that opens it. Such a secret must be
             uniform: a hash of it is public. The rule must suit every number of survivors from the threshold up.
         committee: The committee that opens the sum, in protocols that encrypt under its key; otherwise None.
+        expires: The time from which on no party answers in the session, in seconds since 1970-01-01 00:00 UTC, in
+            protocols whose keys expire; otherwise None.
 
     Raises:
         ParameterError: A field is out of range.
@@ -106,6 +112,7 @@ class Session:
     roster: Roster | None = None
     attached: tuple[Opening, ...] = ()
     committee: Committee | None = None
+    expires: int | None = None
 
     def __post_init__(self) -> None:
         check_entries(type(self), _entries())
@@ -144,6 +151,10 @@ class Session:
             raise ParameterError(f"committee: expected a Committee, found {type(self.committee).__name__}")
         if any(not 0 <= member <= MAX_CLIENT_ID for member in self.committee_members):
             raise ParameterError(f"a committee's ids must lie in [0, {MAX_CLIENT_ID}]")
+        if self.expires is not None and (type(self.expires) is not int or not 0 <= self.expires <= MAX_TIME):
+            raise ParameterError(
+                f"expires: expected seconds since 1970, an int in [0, {MAX_TIME}], or None, found {shown(self.expires)}"
+            )
 
     @property
     def committee_members(self) -> tuple[int, ...]:
@@ -245,7 +256,7 @@ The values are hashed without names. Two sessions still have the same values onl
 values up to `attached` are always there, a committee adds two values and parameters add one.
 """
 
-_LATER: Final[dict[str, Callable[[Session], object]]] = {}
+_LATER: Final[dict[str, Callable[[Session], object]]] = {"expires": lambda session: session.expires}
 """The value of each field that is younger than the digest's first version.
 
 Such a field is hashed as a pair of its name and its value, unless it has its default. So a new field changes no digest

@@ -67,6 +67,8 @@ class Outcome:
         left_out: Ids of the clients that answered but that the server left out: too few of their neighbours were left.
         attached: By contributor, its attached secrets in the session's order; None for a secret that is not opened.
         cost: Bytes and seconds.
+        verified: See `Finish.verified`.
+        culprits: See `Finish.culprits`.
     """
 
     total: Vector
@@ -75,6 +77,8 @@ class Outcome:
     left_out: tuple[int, ...]
     attached: Mapping[int, tuple[Secret | None, ...]]
     cost: Cost
+    verified: bool = True
+    culprits: frozenset[int] = frozenset()
 
 
 def _no_clock() -> float:
@@ -148,6 +152,8 @@ def simulate(
         left_out=tuple(client for client in session.clients if client not in accounted),
         attached=progress.attached,
         cost=cost,
+        verified=progress.verified,
+        culprits=progress.culprits,
     )
 
 

@@ -1,7 +1,8 @@
 """The machine of one party: a client, a committee member, or both."""
 
+import time
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -49,10 +50,12 @@ class Client:
             clients of one session need two records.
         cap: The most sessions of that record that may count, at least 1; None for any number. A `ClientTerms` has its
             own.
+        clock: The party's clock, in seconds since 1970-01-01 00:00 UTC. It is read in a session that expires.
 
     Raises:
         ParameterError: The protocol cannot run the session, the id is not in it, or another argument does not fit it.
         UnsafeSession: The party's own terms do not allow it to take part in this session.
+        SessionExpired: The session has expired, or a key in it is not valid at this time.
         InputError: The vector is not acceptable. In all of these cases nothing has been computed or sent.
     """
 
@@ -70,6 +73,7 @@ class Client:
         openings: OpeningRecord | None = None,
         sessions: SessionRecord | None = None,
         cap: int | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         check_admission(
             protocol,
@@ -81,6 +85,7 @@ class Client:
             sessions=sessions,
             cap=cap,
         )
+        protocol.check_time(session, clock())
         if (vector is None) != (client not in session.clients):
             raise InputError("vector: expected one for a client, and None for any other party, found the opposite")
         expected = 0 if vector is None else len(session.attached)
@@ -96,7 +101,7 @@ class Client:
             keyholder=keyholder,
             entropy=checked(entropy),
         )
-        self._join(protocol, session, participant, openings, sessions, cap)
+        self._join(protocol, session, participant, openings, sessions, cap, clock)
 
     def _join(
         self,
@@ -106,7 +111,10 @@ class Client:
         openings: OpeningRecord | None,
         sessions: SessionRecord | None,
         cap: int | None,
+        clock: Callable[[], float],
     ) -> None:
+        self._protocol = protocol
+        self._clock = clock
         self._session = session
         self._client = participant.client
         self._steps = protocol.steps
@@ -156,6 +164,7 @@ class Client:
 
         Raises:
             OrderError: The machine is closed.
+            SessionExpired: The session has expired, or a key in it is not valid any more.
             SessionReused: This client has answered this session, or this step of it, before.
             ParticipationRefused: The client's cap is reached, by other sessions than this one.
             UnsafeOpening: The reply would help to open a sum whose contributors differ in too few clients from those of
@@ -183,6 +192,7 @@ class Client:
         """Answer one request. All that an error must not keep alive is in this frame and in those below it."""
         row = self._steps[number]
         message = self._codec.decode(number, row.request, request)
+        self._protocol.check_time(self._session, self._clock())
         if row.role is Role.CLIENT:  # A Keyholder has a record of its own.
             self._record_step(number, vector=row.sends_vector)
         answer = row.answer(party, message)
@@ -196,7 +206,16 @@ class Client:
         sessions, cap = (self._sessions, self._cap) if terms is None else (terms.sessions, terms.cap)
         if sessions is not None:
             identity = NO_IDENTITY if terms is None else terms.identity.public
-            sessions.record(identity, self._session.session_id, number, vector=vector, cap=cap)
+            committee = self._session.committee
+            sessions.record(
+                identity,
+                self._session.session_id,
+                number,
+                vector=vector,
+                cap=cap,
+                context=self._session.context,
+                committee=b"" if committee is None else committee.key.pin,
+            )
 
     def _record_opening(self, contributors: Collection[int]) -> None:
         """Note the sum that this client is about to help to open, after all checks of the request have passed."""
@@ -250,11 +269,12 @@ class Client:
         openings: OpeningRecord | None = None,
         sessions: SessionRecord | None = None,
         cap: int | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> "Client":
         """Return the machine that `snapshot` kept; its terms, keyholder and records are not in the snapshot.
 
         Raises:
-            ParameterError, UnsafeSession: As in the constructor.
+            ParameterError, UnsafeSession, SessionExpired: As in the constructor.
             DamagedSnapshot: The data is not a client's snapshot of this session and protocol under this key.
         """
         SecureSum.validate(protocol, session)
@@ -274,6 +294,7 @@ class Client:
             sessions=sessions,
             cap=cap,
         )
+        protocol.check_time(session, clock())
         participant = Participant(
             client=kept.owner,
             vector=_no_vector(session),
@@ -282,7 +303,7 @@ class Client:
             keyholder=keyholder,
             entropy=checked(entropy),
         )
-        machine._join(protocol, session, participant, openings, sessions, cap)
+        machine._join(protocol, session, participant, openings, sessions, cap, clock)
         if kept.number not in machine._numbers:
             raise snapshot.other_version("steps")
         machine._party.state = snapshot.read_state(kept.state, type(machine._party.state))

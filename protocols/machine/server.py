@@ -43,7 +43,7 @@ class Server:
         self._digest = protocol.digest(session)
         self._steps = protocol.steps
         self._shards = protocol.shards
-        self._quorums = [protocol.quorum(session, row.role) for row in protocol.steps]
+        self._quorums = [protocol.quorum(session, row.role) if row.quorate else 0 for row in protocol.steps]
         self._codec = Codec(
             self._digest, protocol.message_limit(session), protocol.list_limit(session), wire=protocol.wire
         )

@@ -19,9 +19,28 @@ from typing import Any, ClassVar, Final
 from protocols.errors import ParameterError, SessionReused
 from protocols.replay import check_apart
 from protocols.session import MAX_CLIENT_ID
-from secagg.storage.store import Store, StoreCorrupt, check_bytes
+from secagg.storage.store import Layout, Store, StoreCorrupt, check_bytes
 
 _ID_BYTES: Final = 4
+
+
+def _first_digest(key: bytes, session_id: bytes, hashed: bytes, packed: bytes, minimum: int) -> bytes:
+    sizes = len(session_id).to_bytes(8, "big") + minimum.to_bytes(8, "big")
+    return hashlib.sha256(key + hashed + sizes + session_id + packed).digest()
+
+
+_FIRST: Final = Layout(
+    version=1,
+    schema=(
+        "CREATE TABLE openings (key BLOB NOT NULL, session_id BLOB NOT NULL, context BLOB NOT NULL, "
+        "contributors BLOB NOT NULL, minimum INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (key, session_id)) "
+        "STRICT, WITHOUT ROWID"
+    ),
+    rows="SELECT key, session_id, context, contributors, minimum, digest FROM openings",
+    digest=_first_digest,
+    added=(b"",),
+)
+"""The format of stores in which nothing can be opened again: no row has a root."""
 
 
 class OpeningStore(Store):
@@ -44,17 +63,26 @@ class OpeningStore(Store):
         "were never used before."
     )
     application_id: ClassVar[int] = 0x5EC09E
-    format_version: ClassVar[int] = 1
+    format_version: ClassVar[int] = 2
     table: ClassVar[str] = "openings"
     schema: ClassVar[str] = (
         "CREATE TABLE openings (key BLOB NOT NULL, session_id BLOB NOT NULL, context BLOB NOT NULL, "
-        "contributors BLOB NOT NULL, minimum INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (key, session_id)) "
-        "STRICT, WITHOUT ROWID"
+        "contributors BLOB NOT NULL, minimum INTEGER NOT NULL, root BLOB NOT NULL, digest BLOB NOT NULL, "
+        "PRIMARY KEY (key, session_id)) STRICT, WITHOUT ROWID"
     )
-    rows: ClassVar[str] = "SELECT key, session_id, context, contributors, minimum, digest FROM openings"
+    rows: ClassVar[str] = "SELECT key, session_id, context, contributors, minimum, root, digest FROM openings"
+    insert: ClassVar[str] = "INSERT INTO openings VALUES (?, ?, ?, ?, ?, ?, ?)"
+    earlier: ClassVar[tuple[Layout, ...]] = (_FIRST,)
 
     def record(
-        self, *, key: bytes, session_id: bytes, context: bytes, contributors: tuple[int, ...], minimum: int
+        self,
+        *,
+        key: bytes,
+        session_id: bytes,
+        context: bytes,
+        contributors: tuple[int, ...],
+        minimum: int,
+        root: bytes = b"",
     ) -> None:
         """Record that a sum is about to be opened. The record is on the disk when this returns.
 
@@ -65,9 +93,11 @@ class OpeningStore(Store):
             contributors: The clients whose inputs are in the sum: ids in [0, 2^32 - 2], ascending, at least one.
             minimum: The least number of clients in which other sets of contributors under this context, earlier or
                 later, must differ from this one; in [1, 2^32 - 2].
+            root: 32 bytes that stand for everything that is opened, if the same may be opened again after a restart;
+                otherwise empty.
 
         Raises:
-            SessionReused: A sum of this session was opened with this key before.
+            SessionReused: A sum of this session was opened with this key before, without a root or with another one.
             UnsafeOpening: Under this context, another sum was opened with this key or any other. Its contributors
                 differ from these, but in fewer clients than this minimum, or than that sum's own minimum.
             StoreError: It is not certain that the opening was recorded. The store is closed.
@@ -79,10 +109,12 @@ class OpeningStore(Store):
             raise ParameterError(f"context: expected bytes, found {type(context).__name__}")
         if type(minimum) is not int or not 1 <= minimum <= MAX_CLIENT_ID:
             raise ParameterError(f"minimum: expected an int in [1, {MAX_CLIENT_ID}], found {minimum!r}")
+        if root:
+            check_bytes("root", root, least=32, most=32)
         packed, hashed = _packed(contributors), hashlib.sha256(context).digest()
         with self._turn:
             with self._typed():
-                found = self._run("SELECT 1 FROM openings WHERE key = ? AND session_id = ?", key, session_id).fetchone()
+                found = self._run("SELECT root FROM openings WHERE key = ? AND session_id = ?", key, session_id).fetchone()
                 # No other process writes to the file, so what is read here still holds when the row is added.
                 # Openings with every key count: two sums have a difference, whether under one key or two.
                 others = self._run(
@@ -90,6 +122,8 @@ class OpeningStore(Store):
                     "GROUP BY contributors",
                     *(hashed, packed),
                 ).fetchall()
+            if found is not None and root and found == (root,):
+                return
             if found is not None:
                 raise SessionReused(
                     f"session {session_id.hex()}: expected a session of which no sum was opened with this key, found "
@@ -103,8 +137,8 @@ class OpeningStore(Store):
             for other, its_minimum in others:
                 check_apart(contributors, _unpacked(other), max(minimum, its_minimum))
             with self._typed():
-                row = (key, session_id, hashed, packed, minimum)
-                self._run("INSERT INTO openings VALUES (?, ?, ?, ?, ?, ?)", *row, self._digest(*row))
+                row = (key, session_id, hashed, packed, minimum, root)
+                self._run(self.insert, *row, self._digest(*row))
 
     def take_over(self, earlier: "OpeningStore") -> None:
         """Record all that another store of the same party holds. The records are on the disk when this returns.
@@ -130,7 +164,7 @@ class OpeningStore(Store):
             for row in rows:
                 known = self._run(f"{self.rows} WHERE key = ? AND session_id = ?", *row[:2]).fetchone()
                 if known is None:
-                    self._run("INSERT INTO openings VALUES (?, ?, ?, ?, ?, ?)", *row)
+                    self._run(self.insert, *row)
                 elif known != row:
                     raise StoreCorrupt(
                         f"session {row[1].hex()}: expected the same opening with one key in both stores, found two "
@@ -140,9 +174,9 @@ class OpeningStore(Store):
 
     @staticmethod
     def _digest(*row: Any) -> bytes:
-        key, session_id, hashed, packed, minimum = row
-        sizes = len(session_id).to_bytes(8, "big") + minimum.to_bytes(8, "big")
-        return hashlib.sha256(key + hashed + sizes + session_id + packed).digest()
+        key, session_id, hashed, packed, minimum, root = row
+        sizes = len(session_id).to_bytes(8, "big") + minimum.to_bytes(8, "big") + len(root).to_bytes(8, "big")
+        return hashlib.sha256(key + hashed + sizes + session_id + root + packed).digest()
 
 
 def _packed(contributors: tuple[int, ...]) -> bytes:

@@ -9,15 +9,19 @@ The store is made once, together with the identity. If session ids begin with a 
 these numbers (`SessionStore.latest`). `secagg.storage.store` says how durable the store is, and what it cannot detect:
 an older copy has forgotten steps and participations.
 
-A store of format 1 says nothing of participations. Each of its sessions counts as one. When it is opened, all its rows
-are checked and written anew in format 2, in one transaction. An earlier version of the software refuses format 2.
+The row says under which context the session was, and with which committee. A client does not send its vector to two
+committees under one context.
+
+A store of format 1 says nothing of participations, and each of its sessions counts as one. A store of format 2 says
+nothing of committees. When such a store is opened, all its rows are checked and written anew in format 3, in one
+transaction. An earlier version of the software refuses format 3.
 """
 
 import hashlib
 from typing import Any, ClassVar, Final
 
 from protocols.errors import ParameterError, SessionReused
-from protocols.replay import check_cap, check_participations
+from protocols.replay import check_cap, check_committees, check_participations
 from secagg.storage.store import Layout, Store, check_bytes
 from secagg.storage.store import StoreCorrupt as SessionStoreCorrupt
 from secagg.storage.store import StoreError as SessionStoreError
@@ -33,7 +37,9 @@ __all__ = [
 ]
 
 _KNOWN: Final = "SELECT round, counted FROM sessions WHERE identity = ?1 AND session_id = ?2"
-_WRITE: Final = "INSERT OR REPLACE INTO sessions VALUES (?1, ?2, ?3, ?4, ?5)"
+_COMMITTEES: Final = (
+    "SELECT DISTINCT committee FROM sessions WHERE identity = ?1 AND context = ?2 AND counted = 1 AND committee <> X''"
+)
 _COUNT: Final = "SELECT COUNT(*) FROM sessions WHERE identity = ?1 AND counted = 1"
 _LATEST: Final = "SELECT session_id FROM sessions WHERE identity = ?1 ORDER BY session_id DESC LIMIT 1"
 
@@ -50,8 +56,28 @@ _FIRST: Final = Layout(
     ),
     rows="SELECT identity, session_id, round, digest FROM sessions",
     digest=_first_digest,
+    added=(1,),
 )
-"""The format of stores that do not say which sessions count."""
+"""The format of stores that do not say which sessions count: each of them does."""
+
+
+def _second_digest(identity: bytes, session_id: bytes, number: int, counted: int) -> bytes:
+    numbers = number.to_bytes(8, "big", signed=True) + counted.to_bytes(8, "big", signed=True)
+    return hashlib.sha256(identity + numbers + session_id).digest()
+
+
+_SECOND: Final = Layout(
+    version=2,
+    schema=(
+        "CREATE TABLE sessions (identity BLOB NOT NULL, session_id BLOB NOT NULL, round INTEGER NOT NULL, "
+        "counted INTEGER NOT NULL CHECK (counted IN (0, 1)), digest BLOB NOT NULL, "
+        "PRIMARY KEY (identity, session_id)) STRICT, WITHOUT ROWID"
+    ),
+    rows="SELECT identity, session_id, round, counted, digest FROM sessions",
+    digest=_second_digest,
+    added=(b"", b""),
+)
+"""The format of stores that do not say which committee a session has."""
 
 
 class SessionStore(Store):
@@ -61,7 +87,7 @@ class SessionStore(Store):
     It closes on the first failure.
 
     Args:
-        path: The path of a store that `create` has made. A store of format 1 becomes one of format 2.
+        path: The path of a store that `create` has made. A store of format 1 or 2 becomes one of format 3.
 
     Raises:
         SessionStoreError: The store is in use, damaged or missing, or the file is not a session store.
@@ -70,17 +96,27 @@ class SessionStore(Store):
     kind: ClassVar[str] = "session store"
     remedy: ClassVar[str] = "Make a new identity with a new store."
     application_id: ClassVar[int] = 0x5EC5E5
-    format_version: ClassVar[int] = 2
+    format_version: ClassVar[int] = 3
     table: ClassVar[str] = "sessions"
     schema: ClassVar[str] = (
         "CREATE TABLE sessions (identity BLOB NOT NULL, session_id BLOB NOT NULL, round INTEGER NOT NULL, "
-        "counted INTEGER NOT NULL CHECK (counted IN (0, 1)), digest BLOB NOT NULL, "
-        "PRIMARY KEY (identity, session_id)) STRICT, WITHOUT ROWID"
+        "counted INTEGER NOT NULL CHECK (counted IN (0, 1)), context BLOB NOT NULL, committee BLOB NOT NULL, "
+        "digest BLOB NOT NULL, PRIMARY KEY (identity, session_id)) STRICT, WITHOUT ROWID"
     )
-    rows: ClassVar[str] = "SELECT identity, session_id, round, counted, digest FROM sessions"
+    rows: ClassVar[str] = "SELECT identity, session_id, round, counted, context, committee, digest FROM sessions"
+    insert: ClassVar[str] = "INSERT OR REPLACE INTO sessions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+    earlier: ClassVar[tuple[Layout, ...]] = (_FIRST, _SECOND)
 
     def record(
-        self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
+        self,
+        identity: bytes,
+        session_id: bytes,
+        number: int,
+        *,
+        vector: bool = False,
+        cap: int | None = None,
+        context: bytes = b"",
+        committee: bytes = b"",
     ) -> None:
         """Record that a step is about to be answered, and count its session. Both are on the disk when this returns.
 
@@ -93,11 +129,15 @@ class SessionStore(Store):
             number: The number of the step, counted from 0.
             vector: Whether the reply is the first one that depends on the client's vector, so that the session counts.
             cap: The most sessions that may count, at least 1; None for any number.
+            context: The session's context, any bytes.
+            committee: 32 bytes that stand for the session's committee; empty if it has none.
 
         Raises:
             SessionReused: The step is neither step 0 of a session never seen before, nor later than all recorded steps
                 of its session.
             ParticipationRefused: The session does not count yet, and `cap` others do. Nothing was recorded.
+            UnsafeSession: A session of this identity under the same context, with another committee, counts. Nothing
+                was recorded.
             SessionStoreError: It is not certain that the step was recorded. The store is closed.
             ParameterError: An argument has another type or is out of range.
         """
@@ -108,11 +148,17 @@ class SessionStore(Store):
         if type(vector) is not bool:
             raise ParameterError(f"vector: expected a bool, found {type(vector).__name__}")
         check_cap(cap)
+        if type(context) is not bytes:
+            raise ParameterError(f"context: expected bytes, found {type(context).__name__}")
+        if committee:
+            check_bytes("committee", committee, least=32, most=32)
+        hashed = hashlib.sha256(context).digest()
         with self._turn:
             with self._typed():
                 # No other process writes to the file, so what is read here still holds when the row is written.
                 last, counted = self._run(_KNOWN, identity, session_id).fetchone() or (-1, 0)
                 others = 0 if cap is None or counted else self._count(identity)
+                committees = [found for (found,) in self._run(_COMMITTEES, identity, hashed).fetchall()]
             if number <= last or (last == -1 and number):
                 raise SessionReused(
                     f"session {session_id.hex()}: expected step 0 of a new session, or a step after all those "
@@ -120,9 +166,10 @@ class SessionStore(Store):
                 )
             if not counted:
                 check_participations(others, cap)
+            check_committees(committees, committee)
             with self._typed():
-                row = (identity, session_id, number, int(counted or vector))
-                self._run(_WRITE, *row, self._digest(*row))  # One statement is one transaction.
+                row = (identity, session_id, number, int(counted or vector), hashed, committee)
+                self._run(self.insert, *row, self._digest(*row))  # One statement is one transaction.
 
     def participations(self, identity: bytes) -> int:
         """Return the number of sessions that count for an identity.
@@ -159,22 +206,9 @@ class SessionStore(Store):
         (found,) = self._run(_COUNT, identity).fetchone()
         return int(found)
 
-    def _migrate(self) -> None:
-        """Write the rows of a store of format 1 anew, each of them counted. A killed process leaves either format."""
-        if self._header() != (self.application_id, _FIRST.version):
-            return
-        self._verify(_FIRST)
-        earlier = [(*row, 1) for *row, _ in self._run(_FIRST.rows).fetchall()]
-        self._run("BEGIN EXCLUSIVE")
-        self._run(f"DROP TABLE {self.table}")
-        self._run(self.schema)
-        for row in earlier:
-            self._run(_WRITE, *row, self._digest(*row))
-        self._run(f"PRAGMA user_version = {self.format_version}")
-        self._run("COMMIT")
-
     @staticmethod
     def _digest(*row: Any) -> bytes:
-        identity, session_id, number, counted = row
-        numbers = number.to_bytes(8, "big", signed=True) + counted.to_bytes(8, "big", signed=True)
-        return hashlib.sha256(identity + numbers + session_id).digest()
+        identity, session_id, number, counted, context, committee = row
+        numbers = (number, counted, len(session_id), len(context), len(committee))
+        sizes = b"".join(each.to_bytes(8, "big", signed=True) for each in numbers)
+        return hashlib.sha256(identity + sizes + session_id + context + committee).digest()

@@ -51,12 +51,14 @@ class Layout:
         schema: The SQL statement that creates the table.
         rows: The SQL statement that reads the whole table, with each row's digest last.
         digest: Returns the digest of a row's other values.
+        added: The values that the next version of the format adds at the end of each row, before the digest.
     """
 
     version: int
     schema: str
     rows: str
     digest: Callable[..., bytes]
+    added: tuple[Any, ...] = ()
 
 
 class Store(ABC):
@@ -72,6 +74,8 @@ class Store(ABC):
         table: The table's name.
         schema: The SQL statement that creates the table.
         rows: The SQL statement that reads the whole table, with each row's digest last.
+        insert: The SQL statement that writes a row.
+        earlier: The earlier formats, the oldest first. A store in one of them gets the format of now when it is opened.
 
     Args:
         path: The path of a store that `create` has made.
@@ -87,6 +91,8 @@ class Store(ABC):
     table: ClassVar[str]
     schema: ClassVar[str]
     rows: ClassVar[str]
+    insert: ClassVar[str]
+    earlier: ClassVar[tuple[Layout, ...]] = ()
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
@@ -157,8 +163,22 @@ class Store(ABC):
     def _layout(cls) -> Layout:
         return Layout(version=cls.format_version, schema=cls.schema, rows=cls.rows, digest=cls._digest)
 
-    def _migrate(self) -> None:  # noqa: B027  # Most stores have had one format only.
-        """Bring a store of an earlier format to the format of now, whole or not at all; here there is none."""
+    def _migrate(self) -> None:
+        """Bring a store of an earlier format to the format of now. A killed process leaves one or the other."""
+        application, version = self._header()
+        formats = [layout for layout in self.earlier if layout.version >= version]
+        if application != self.application_id or not formats or formats[0].version != version:
+            return
+        self._verify(formats[0])
+        added = tuple(value for layout in formats for value in layout.added)
+        kept = [(*row, *added) for *row, _ in self._run(formats[0].rows).fetchall()]
+        self._run("BEGIN EXCLUSIVE")
+        self._run(f"DROP TABLE {self.table}")
+        self._run(self.schema)
+        for row in kept:
+            self._run(self.insert, *row, self._digest(*row))
+        self._run(f"PRAGMA user_version = {self.format_version}")
+        self._run("COMMIT")
 
     def _header(self) -> tuple[int, int]:
         """Return the application id and the version of the format that the file states."""

@@ -1,0 +1,7 @@
+"""A sum that a committee of replicated seeds opens: `SeedSum`."""
+
+from protocols.seeds.committee import MemberShare, SeedCommittee
+from protocols.seeds.member_key import EpochKey, MemberCertificate
+from protocols.seeds.protocol import SeedSum
+
+__all__ = ["EpochKey", "MemberCertificate", "MemberShare", "SeedCommittee", "SeedSum"]

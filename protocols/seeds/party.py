@@ -1,0 +1,264 @@
+"""The client's and the committee member's side of `SeedSum`: one method for each step."""
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+from msgspec import field
+
+from protocols.codec import Invitation
+from protocols.crypto import hpke
+from protocols.crypto.keystream import Words
+from protocols.crypto.secret import Secret, Uncopyable
+from protocols.errors import MalformedMessage, NotSigned, OrderError, ParameterError, RemoteError
+from protocols.identity import SIGNATURE_BYTES
+from protocols.seeds import pads
+from protocols.seeds.committee import MemberShare
+from protocols.seeds.derived import HASH_BYTES, SEED_BYTES, Derived, Entry, hash_of
+from protocols.seeds.messages import (
+    Agreement,
+    Certificate,
+    Complaints,
+    Entries,
+    Proposal,
+    SeedInput,
+    SumShares,
+)
+from protocols.session import Participant
+from protocols.snapshot import State
+from protocols.terms import Keyholder
+
+ENTRY: Final = b"entry..."
+COMPLAINT: Final = b"complain"
+AGREEMENT: Final = b"agree..."
+CLAIMS: Final = b"claims.."
+"""What a signature is for."""
+
+_EMPTY: Final = np.empty(0, dtype=np.uint8)
+
+
+class Reason(IntEnum):
+    """Why a member refuses a client's entry."""
+
+    NOT_AS_SIGNED = 1
+    """The client has not signed it, or the box is not the one that was signed. This blames nobody."""
+
+    DOES_NOT_OPEN = 2
+    """The box does not open. The client, or the member that says so, breaks the rules."""
+
+    SEED_DIFFERS = 3
+    """A seed in the box does not have its hash. The client, or the member that says so, breaks the rules."""
+
+
+class _Refused(Exception):  # noqa: N818  # It is no error of this program.
+    """A client's entry is not acceptable."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+class PartyState(State, kw_only=True):
+    """The state of a party.
+
+    Attributes:
+        vector: A client's input, until it has been padded.
+        entries: A member's accepted entries: the hash E by client.
+        seeds: By client, the seeds of the member's sets, joined.
+        root: The root that the member has signed; empty before.
+        contributors: The contributors of that root, ascending.
+        weights: Their weights.
+    """
+
+    vector: Words
+    entries: dict[int, bytes] = field(default_factory=dict)
+    seeds: dict[int, Secret] = field(default_factory=dict)
+    root: bytes = b""
+    contributors: tuple[int, ...] = ()
+    weights: tuple[int, ...] = ()
+
+
+class SeedParty(Uncopyable):
+    """One party of one session: a client, a committee member, or both."""
+
+    def __init__(self, derived: Derived, participant: Participant) -> None:
+        self._derived = derived
+        self._party = participant.client
+        self._identity = None if participant.terms is None else participant.terms.identity
+        self._keyholder = participant.keyholder
+        self._share = None if participant.keyholder is None else _member_share(participant.keyholder)
+        self._entropy = participant.entropy
+        self.state = PartyState(vector=participant.vector)
+
+    def mask_input(self, _: Invitation) -> SeedInput:
+        """Pad the vector, and seal the seeds for the members: all that a client does (step 0)."""
+        derived, client = self._derived, self._party
+        vector, self.state.vector = self.state.vector, _EMPTY
+        seeds = [Secret(self._entropy(SEED_BYTES)) for _ in range(derived.sets.count)]
+        keys = (derived.pad_key(seed, client=client, number=number) for number, seed in enumerate(seeds))
+        padded = pads.padded(vector, keys, modulus=derived.session.modulus)
+        hashes = b"".join(
+            derived.seed_hash(seed, client=client, number=number) for number, seed in enumerate(seeds)
+        )
+        boxes = [self._box(member, seeds, hashes) for member in range(derived.key.members)]
+        entry = derived.entry(client, derived.padded_hash(padded), hashes, b"".join(map(hash_of, boxes)))
+        signature = derived.signatures.sign(self._identity, client=client, purpose=ENTRY, payload=entry)
+        return SeedInput(memoryview(padded), memoryview(hashes + b"".join(boxes) + signature))
+
+    def _box(self, member: int, seeds: list[Secret], hashes: bytes) -> bytes:
+        derived = self._derived
+        return hpke.seal(
+            derived.key.certificates[member].public,
+            info=derived.box_info(hashes, client=self._party, member=member),
+            plaintext=b"".join(seeds[number].reveal() for number in derived.sets.of(member)),
+        )
+
+    def check_entries(self, request: Entries) -> Complaints:
+        """Open the boxes of all entries, and complain of those that are not acceptable (step 1)."""
+        derived, (keyholder, _) = self._derived, self._as_member()
+        self._check_clients(request.clients)
+        size = derived.entry_bytes
+        if len(request.entries) != size * len(request.clients):
+            raise MalformedMessage(
+                f"entries: expected {size * len(request.clients)} bytes, found {len(request.entries)}"
+            )
+        complaints = dict[int, tuple[Reason, bytes]]()
+        for place, client in enumerate(request.clients):
+            entry = derived.split_entry(request.entries[place * size : (place + 1) * size])
+            hashed = derived.entry(client, entry.padded_hash, entry.seed_hashes, entry.box_hashes)
+            try:
+                seeds = self._opened(client, entry, hashed)
+            except _Refused as refused:
+                complaints[client] = refused.reason, hashed
+            else:
+                self.state.entries[client], self.state.seeds[client] = hashed, seeds
+        signatures = (self._sign(COMPLAINT, hashed + bytes([reason])) for reason, hashed in complaints.values())
+        reasons = bytes(reason for reason, _ in complaints.values())
+        return Complaints(tuple(complaints), memoryview(reasons), memoryview(b"".join(signatures)))
+
+    def _opened(self, client: int, entry: Entry, hashed: bytes) -> Secret:
+        """Return the seeds of an entry's box for this member, joined, after every check that a member can make."""
+        derived, (_, share) = self._derived, self._as_member()
+        own = share.index - 1
+        try:
+            derived.signatures.check(entry.signature, client=client, purpose=ENTRY, payload=hashed)
+        except NotSigned:
+            raise _Refused(Reason.NOT_AS_SIGNED) from None
+        if hash_of(entry.box) != entry.box_hashes[own * HASH_BYTES : (own + 1) * HASH_BYTES]:
+            raise _Refused(Reason.NOT_AS_SIGNED)
+        info = derived.box_info(entry.seed_hashes, client=client, member=own)
+        try:
+            seeds = share.epoch_key.open(info, entry.box)
+        except hpke.BoxNotOpened:
+            raise _Refused(Reason.DOES_NOT_OPEN) from None
+        numbers = derived.sets.of(own)
+        if len(seeds) != SEED_BYTES * len(numbers):
+            raise _Refused(Reason.DOES_NOT_OPEN)
+        for place, number in enumerate(numbers):
+            seed = Secret(seeds[place * SEED_BYTES : (place + 1) * SEED_BYTES])
+            expected = entry.seed_hashes[number * HASH_BYTES : (number + 1) * HASH_BYTES]
+            if derived.seed_hash(seed, client=client, number=number) != expected:
+                raise _Refused(Reason.SEED_DIFFERS)
+        return Secret(seeds)
+
+    def agree(self, proposal: Proposal) -> Agreement:
+        """Sign the root of the only contributors whose sum this member helps to open, after recording it (step 2)."""
+        derived, (keyholder, share) = self._derived, self._as_member()
+        self._check_proposal(proposal, max(derived.session.threshold, keyholder.minimum_contributors))
+        contributors, weights = proposal.contributors, proposal.weights
+        root = derived.root(contributors, weights, (self.state.entries[client] for client in contributors))
+        keyholder.openings.record(
+            key=share.record_key,
+            session_id=derived.session.session_id,
+            context=derived.session.context,
+            contributors=contributors,
+            minimum=max(derived.session.threshold, keyholder.minimum_contributors),
+            root=root,
+        )
+        self.state.root, self.state.contributors, self.state.weights = root, contributors, weights
+        self.state.seeds = {client: self.state.seeds[client] for client in contributors}
+        return Agreement(memoryview(self._sign(AGREEMENT, root)))
+
+    def contributors(self, proposal: Proposal) -> tuple[int, ...]:
+        """Return the clients whose inputs are in the sum that this member agrees to open."""
+        return proposal.contributors
+
+    def _check_proposal(self, proposal: Proposal, least: int) -> None:
+        contributors, weights = proposal.contributors, proposal.weights
+        self._check_clients(contributors)
+        if unknown := [client for client in contributors if client not in self.state.entries]:
+            raise RemoteError(
+                f"contributors: expected clients whose entries this member has accepted, found {len(unknown)} others, "
+                f"client {unknown[0]} among them"
+            )
+        if len(contributors) < least:
+            raise RemoteError(
+                f"contributors: expected at least {least}, found {len(contributors)}. A smaller sum is not opened."
+            )
+        if weights != (1,) * len(contributors):
+            raise RemoteError("weights: expected 1 for each contributor, found others")
+
+    def open_sum(self, certificate: Certificate) -> SumShares:
+        """Claim and reveal sums of pads for the root that this member and a quorum have signed (steps 3 and 4)."""
+        derived, (_, share) = self._derived, self._as_member()
+        self._check_certificate(certificate)
+        numbers = derived.sets.of(share.index - 1)
+        if list(certificate.sets) != sorted(set(certificate.sets)) or not set(certificate.sets) <= set(numbers):
+            raise RemoteError("sets: expected numbers of this member's sets in ascending order, found others")
+        claims, sums = list[bytes](), list[bytes]()
+        for place, number in enumerate(numbers):
+            total = pads.pad_sum(self._pad_keys(place, number), session=derived.session)
+            claims.append(derived.claim(self.state.root, number, total))
+            if number in certificate.sets:
+                sums.append(total)
+        claimed = b"".join(claims)
+        signature = self._sign(CLAIMS, self.state.root + hash_of(claimed))
+        return SumShares(memoryview(claimed), memoryview(signature), memoryview(b"".join(sums)))
+
+    def _pad_keys(self, place: int, number: int) -> Iterable[tuple[Secret, int]]:
+        """Yield the key of each contributor's pad for one set, the member's set number `place`, and its weight."""
+        for client, weight in zip(self.state.contributors, self.state.weights, strict=True):
+            seed = Secret(self.state.seeds[client].reveal()[place * SEED_BYTES : (place + 1) * SEED_BYTES])
+            yield self._derived.pad_key(seed, client=client, number=number), weight
+
+    def _check_certificate(self, certificate: Certificate) -> None:
+        derived = self._derived
+        members, quorum = derived.committee.members, derived.key.threshold
+        if not self.state.root:
+            raise RemoteError("certificate: expected one for a root that this member has signed, found it has signed none")
+        signers = certificate.signers
+        if list(signers) != sorted(set(signers)) or not set(signers) <= set(members):
+            raise RemoteError("signers: expected committee members in ascending order, found others")
+        if len(signers) < quorum:
+            raise RemoteError(f"signers: expected at least the quorum of {quorum}, found {len(signers)}")
+        if len(certificate.signatures) != SIGNATURE_BYTES * len(signers):
+            raise MalformedMessage(
+                f"signatures: expected {SIGNATURE_BYTES * len(signers)} bytes, found {len(certificate.signatures)}"
+            )
+        for place, signer in enumerate(signers):
+            signature = bytes(certificate.signatures[place * SIGNATURE_BYTES : (place + 1) * SIGNATURE_BYTES])
+            derived.member_signatures.check(signature, client=signer, purpose=AGREEMENT, payload=self.state.root)
+
+    def _check_clients(self, clients: tuple[int, ...]) -> None:
+        known = set(self._derived.session.clients)
+        if list(clients) != sorted(set(clients)) or not set(clients) <= known:
+            raise RemoteError("clients: expected clients of the session in ascending order, found others")
+
+    def _sign(self, purpose: bytes, payload: bytes) -> bytes:
+        _, share = self._as_member()
+        return self._derived.member_signatures.sign(
+            share.identity, client=self._party, purpose=purpose, payload=payload
+        )
+
+    def _as_member(self) -> tuple[Keyholder, MemberShare]:
+        if self._keyholder is None or self._share is None:
+            raise OrderError(f"party {self._party} is not a member of the committee")
+        return self._keyholder, self._share
+
+
+def _member_share(keyholder: Keyholder) -> MemberShare:
+    if not isinstance(keyholder.share, MemberShare):
+        kind = type(keyholder.share).__name__
+        raise ParameterError(f"share: expected a MemberShare of a SeedCommittee, found {kind}")
+    return keyholder.share

@@ -1,0 +1,181 @@
+"""SeedSum: one message from each client, whose pads a committee of replicated seeds removes from the sum.
+
+Each client draws a seed for every set of m - t of the m committee members. It adds the expansions of all seeds to its
+vector, and seals to each member the seeds of its sets. That is its only message. The members agree on the contributors.
+Each then adds up, for each of its sets, the expansions of the contributors' seeds. The server subtracts these sums of
+pads. Any t + 1 members cover all sets. To t members, the seeds of one set are unknown.
+
+Sources: replicated secret sharing (Ito, Saito, Nishizeki, Globecom 1987); pseudorandom secret sharing (Cramer, Damgard,
+Ishai, TCC 2005); one message a client and a committee that opens the sum alone (Karthikeyan and Polychroniadou,
+ia.cr/2024/723). The combination is the project's own: docs/seeds.md has its argument.
+
+Adversary: `Adversary.CURIOUS`, a server that follows the protocol, with any clients and t committee members that may do
+anything; or `Adversary.MALICIOUS`, a server that may do anything, with the same. Against the second, clients sign what
+they send under the identities of a roster, and a quorum of members needs an honest one in common with any other. In
+both cases:
+
+- A member sends nothing that depends on a pad before a quorum has signed the same contributors as itself, once for
+  each session. So a session's sum opens for one set of contributors only.
+- A member records what it has signed before its signature leaves, under its identity. It signs no two sets of
+  contributors under one context that differ in few clients.
+- Traffic that is recorded today stays secret from a quantum computer: boxes are sealed under ML-KEM-768 and X25519
+  together, and the rest is symmetric. Signatures are Ed25519.
+- The sum is right if at most t members lie and `Finish.verified` is true. A client can send any vector of its choice.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Final, Self
+
+from protocols.codec import Invitation
+from protocols.cohort import Adversary, check_cohort, whole_clients
+from protocols.crypto.integers import shown
+from protocols.errors import ParameterError, UnsafeSession
+from protocols.secure_sum import Role, SecureSum, Step
+from protocols.seeds.derived import Derived, seed_committee
+from protocols.seeds.messages import (
+    Agreement,
+    Certificate,
+    Complaints,
+    Entries,
+    Proposal,
+    SeedInput,
+    SumShares,
+)
+from protocols.seeds.party import SeedParty
+from protocols.seeds.server import SeedServer
+from protocols.seeds.sets import quorum
+from protocols.session import Extra, Participant, Session
+
+STEPS: Final = (
+    Step("mask_input", Invitation, SeedParty.mask_input,
+          SeedInput, SeedServer.take_input, SeedServer.close_inputs,
+          sends_vector=True),
+    Step("check_entries", Entries, SeedParty.check_entries,
+          Complaints, SeedServer.take_complaints, SeedServer.close_complaints, Role.COMMITTEE),
+    Step("agree", Proposal, SeedParty.agree,
+          Agreement, SeedServer.take_agreement, SeedServer.close_agreement, Role.COMMITTEE,
+          reveals=SeedParty.contributors),
+    Step("open_sum", Certificate, SeedParty.open_sum,
+          SumShares, SeedServer.take_sums, SeedServer.close_sums, Role.COMMITTEE),
+    Step("open_rest", Certificate, SeedParty.open_sum,
+          SumShares, SeedServer.take_sums, SeedServer.finish, Role.COMMITTEE,
+          quorate=False),
+)  # fmt: skip
+"""The table of steps. The last one takes place only if a member did not send a sum that it was asked for.
+
+A member reveals nothing before the step `open_sum`. It commits itself in the step `agree`: that is where the record of
+openings is kept.
+"""
+
+_ID_BYTES: Final = 5
+_LEAST_LIMIT: Final = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedSum(SecureSum):
+    """One message a client; a committee of replicated seeds.
+
+    Vectors are sums modulo a power of two.
+
+    Attributes:
+        adversary: The server.
+
+    Raises:
+        ParameterError: A field has another type or is out of its range.
+    """
+
+    adversary: Adversary = Adversary.CURIOUS
+
+    name: ClassVar[str] = "seeds"
+    wire: ClassVar[int] = 1
+    adversaries: ClassVar[tuple[Adversary, ...]] = (Adversary.CURIOUS, Adversary.MALICIOUS)
+    accepts: ClassVar[frozenset[Extra]] = frozenset((Extra.ROSTER, Extra.COMMITTEE, Extra.EXPIRES))
+    needs_committee: ClassVar[bool] = True
+    shards: ClassVar[bool] = True
+    experimental: ClassVar[str] = "its argument has not been reviewed outside the project"
+    steps = STEPS
+
+    def __post_init__(self) -> None:
+        if self.adversary not in self.adversaries:
+            raise ParameterError(f"adversary: expected CURIOUS or MALICIOUS, found {shown(self.adversary)}")
+        object.__setattr__(self, "adversary", Adversary(self.adversary))  # Its name as a string is accepted too.
+
+    @classmethod
+    def suggest(
+        cls, *, clients: int, adversarial: float, dropout: float, adversary: Adversary = Adversary.CURIOUS
+    ) -> tuple[Self, int]:
+        """See `SecureSum.suggest`. The threshold is the number of clients left after the largest dropout.
+
+        At least two of them must be honest.
+        """
+        check_cohort(clients, adversarial, dropout)
+        if adversary not in cls.adversaries:
+            known = ", ".join(cls.adversaries)
+            raise ParameterError(f"adversary: expected one of {known} for {cls.name}, found {shown(adversary)}")
+        corrupt, dropped = (
+            whole_clients(clients, fraction, name)
+            for fraction, name in ((adversarial, "adversarial"), (dropout, "dropout"))
+        )
+        if clients - dropped < corrupt + 2:
+            raise ParameterError(
+                f"clients that stay: expected at least {corrupt + 2} with {corrupt} colluding of {clients}, found "
+                f"{clients - dropped}. A sum needs at least 2 honest contributors to hide their inputs. Lower the "
+                "dropout."
+            )
+        return cls(adversary=adversary), clients - dropped
+
+    def message_limit(self, session: Session) -> int:
+        """See `SecureSum.message_limit`: a client's message, the entries for a member, or a member's sums."""
+        derived = self._derived(session)
+        entries = len(session.clients) * (derived.entry_bytes + _ID_BYTES)
+        sums = derived.sets.of_one_member * (derived.padded_bytes + 64)
+        return max(derived.padded_bytes + derived.sealed_bytes, entries, sums) + _LEAST_LIMIT
+
+    def list_limit(self, session: Session) -> int:
+        """See `SecureSum.list_limit`: parties, or the sets of a member."""
+        return max(super().list_limit(session), seed_committee(session).sets.count)
+
+    def _validate(self, session: Session) -> None:
+        """See `SecureSum.validate`."""
+        key = seed_committee(session)
+        if session.modulus & (session.modulus - 1):
+            raise ParameterError(
+                f"modulus: expected a power of two, since pads are words of a keystream, found {session.modulus}"
+            )
+        least = quorum(key.members, key.colluding, self.adversary)
+        if key.threshold < least:
+            raise ParameterError(
+                f"quorum of the committee: expected at least {least} of {key.members} members, {key.colluding} of them "
+                f"corrupt, against a {self.adversary} server, found {key.threshold}. Two quorums without an honest "
+                "member in common could open two sums of one session."
+            )
+        if session.expires is None:
+            raise ParameterError("expires: expected the time at which the session expires, found none")
+        if session.expires > key.not_after:
+            raise ParameterError(
+                f"expires: expected at most {key.not_after}, when the first key of a member expires, found "
+                f"{session.expires}"
+            )
+        if self.adversary is Adversary.MALICIOUS and session.roster is None:
+            raise ParameterError("roster: expected the clients' identities against a MALICIOUS server, found none")
+        if self.adversary is Adversary.CURIOUS and session.roster is not None:
+            raise ParameterError("roster: expected none, since a roster applies only to a MALICIOUS server, found one")
+
+    def check_safety(self, session: Session, corrupt: int) -> None:
+        """See `SecureSum.check_safety`. At least two contributors must be honest."""
+        if session.threshold < corrupt + 2:
+            raise UnsafeSession(
+                f"threshold: expected at least {corrupt + 2} with {corrupt} corrupt clients, found "
+                f"{session.threshold}. A sum needs at least 2 honest contributors to hide their inputs."
+            )
+
+    def client_party(self, session: Session, participant: Participant) -> SeedParty:
+        """See `SecureSum.client_party`."""
+        return SeedParty(self._derived(session), participant)
+
+    def server_party(self, session: Session) -> SeedServer:
+        """See `SecureSum.server_party`."""
+        return SeedServer(self._derived(session))
+
+    def _derived(self, session: Session) -> Derived:
+        return Derived(session=session, digest=self.digest(session))
