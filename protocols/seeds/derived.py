@@ -131,7 +131,7 @@ class Derived:
     @cached_property
     def box_bytes(self) -> int:
         """Number of bytes of one member's box."""
-        return hpke.BOX_OVERHEAD_BYTES + SEED_BYTES * self.sets.of_one_member
+        return hpke.BOX_OVERHEAD_BYTES + SEED_BYTES * self.sets.held
 
     @cached_property
     def hashes_bytes(self) -> int:

@@ -98,9 +98,7 @@ class SeedParty(Uncopyable):
         seeds = [Secret(self._entropy(SEED_BYTES)) for _ in range(derived.sets.count)]
         keys = (derived.pad_key(seed, client=client, number=number) for number, seed in enumerate(seeds))
         padded = pads.padded(vector, keys, modulus=derived.session.modulus)
-        hashes = b"".join(
-            derived.seed_hash(seed, client=client, number=number) for number, seed in enumerate(seeds)
-        )
+        hashes = b"".join(derived.seed_hash(seed, client=client, number=number) for number, seed in enumerate(seeds))
         boxes = [self._box(member, seeds, hashes) for member in range(derived.key.members)]
         entry = derived.entry(client, derived.padded_hash(padded), hashes, b"".join(map(hash_of, boxes)))
         signature = derived.signatures.sign(self._identity, client=client, purpose=ENTRY, payload=entry)
@@ -226,7 +224,9 @@ class SeedParty(Uncopyable):
         derived = self._derived
         members, quorum = derived.committee.members, derived.key.threshold
         if not self.state.root:
-            raise RemoteError("certificate: expected one for a root that this member has signed, found it has signed none")
+            raise RemoteError(
+                "certificate: expected one for a root that this member has signed, found it has signed none"
+            )
         signers = certificate.signers
         if list(signers) != sorted(set(signers)) or not set(signers) <= set(members):
             raise RemoteError("signers: expected committee members in ascending order, found others")

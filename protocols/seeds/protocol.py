@@ -128,7 +128,7 @@ class SeedSum(SecureSum):
         """See `SecureSum.message_limit`: a client's message, the entries for a member, or a member's sums."""
         derived = self._derived(session)
         entries = len(session.clients) * (derived.entry_bytes + _ID_BYTES)
-        sums = derived.sets.of_one_member * (derived.padded_bytes + 64)
+        sums = derived.sets.held * (derived.padded_bytes + 64)
         return max(derived.padded_bytes + derived.sealed_bytes, entries, sums) + _LEAST_LIMIT
 
     def list_limit(self, session: Session) -> int:

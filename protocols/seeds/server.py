@@ -133,7 +133,11 @@ class SeedServer:
             for client, reason in complaints.items():
                 name = Reason(reason).name.lower().replace("_", " ")
                 LOGGER.info(
-                    "session %s: member %d refuses client %d: %s", derived.session.session_id.hex(), member, client, name
+                    "session %s: member %d refuses client %d: %s",
+                    derived.session.session_id.hex(),
+                    member,
+                    client,
+                    name,
                 )
             if member not in left_out:
                 excluded |= complaints.keys()
@@ -171,7 +175,7 @@ class SeedServer:
         derived, signers = self._derived, tuple(sorted(self.state.agreements))
         asked = {signer: list[int]() for signer in signers}
         for number in range(derived.sets.count):
-            holders = [derived.committee.members[place] for place in derived.sets.holders(number)]
+            holders = [derived.committee.members[place] for place in derived.sets.holders[number]]
             least = min((holder for holder in holders if holder in asked), key=lambda holder: len(asked[holder]))
             asked[least].append(number)
         return self._certificates(asked)
@@ -199,7 +203,10 @@ class SeedServer:
         for place, number in enumerate(asked):
             sums[number] = message.sums[place * size : (place + 1) * size]
             own = numbers.index(number)
-            if derived.claim(self.state.root, number, sums[number]) != claims[own * HASH_BYTES : (own + 1) * HASH_BYTES]:
+            if (
+                derived.claim(self.state.root, number, sums[number])
+                != claims[own * HASH_BYTES : (own + 1) * HASH_BYTES]
+            ):
                 raise RemoteError(f"sum for set {number}: expected the one that the member claims, found another")
             self._check_sum(sums[number])
         self.state.claims[sender] = claims
@@ -255,10 +262,10 @@ class SeedServer:
         for number, claim in enumerate(decision.claims):
             pads = self._sum_of(number, claim)
             if pads is None:
-                raise RemoteError(f"sum for set {number}: expected one that its members claim, found none. They withhold it.")
+                raise RemoteError(
+                    f"sum for set {number}: expected one that its members claim, found none. They withhold it."
+                )
             packing.add_packed(removed, pads, modulus)
         total = (self.state.total - removed) & removed.dtype.type(modulus - 1)
         liars = frozenset(derived.committee.members[place] for place in decision.liars)
-        return Finish(
-            total.astype(np.uint64), self.state.contributors, verified=decision.verified, culprits=liars
-        )
+        return Finish(total.astype(np.uint64), self.state.contributors, verified=decision.verified, culprits=liars)

@@ -125,7 +125,15 @@ class _NoRecord:
     """A record of sessions that notes nothing, so that a test can go on from one snapshot many times."""
 
     def record(
-        self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
+        self,
+        identity: bytes,
+        session_id: bytes,
+        number: int,
+        *,
+        vector: bool = False,
+        cap: int | None = None,
+        context: bytes = b"",
+        committee: bytes = b"",
     ) -> None:
         """See `SessionRecord.record`."""
 
@@ -134,7 +142,14 @@ class _NoOpenings:
     """A record of openings that notes nothing."""
 
     def record(
-        self, *, key: bytes, session_id: bytes, context: bytes, contributors: tuple[int, ...], minimum: int
+        self,
+        *,
+        key: bytes,
+        session_id: bytes,
+        context: bytes,
+        contributors: tuple[int, ...],
+        minimum: int,
+        root: bytes = b"",
     ) -> None:
         """See `OpeningRecord.record`."""
 

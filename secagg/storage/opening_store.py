@@ -114,7 +114,9 @@ class OpeningStore(Store):
         packed, hashed = _packed(contributors), hashlib.sha256(context).digest()
         with self._turn:
             with self._typed():
-                found = self._run("SELECT root FROM openings WHERE key = ? AND session_id = ?", key, session_id).fetchone()
+                found = self._run(
+                    "SELECT root FROM openings WHERE key = ? AND session_id = ?", key, session_id
+                ).fetchone()
                 # No other process writes to the file, so what is read here still holds when the row is added.
                 # Openings with every key count: two sums have a difference, whether under one key or two.
                 others = self._run(

@@ -44,7 +44,15 @@ class ParticipationStore(Protocol):
     """What the clients record, which outlives them."""
 
     def record(
-        self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
+        self,
+        identity: bytes,
+        session_id: bytes,
+        number: int,
+        *,
+        vector: bool = False,
+        cap: int | None = None,
+        context: bytes = b"",
+        committee: bytes = b"",
     ) -> None:
         """See `protocols.replay.SessionRecord`."""
 
@@ -76,10 +84,18 @@ class MemoryStores:
         return self
 
     def record(
-        self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
+        self,
+        identity: bytes,
+        session_id: bytes,
+        number: int,
+        *,
+        vector: bool = False,
+        cap: int | None = None,
+        context: bytes = b"",
+        committee: bytes = b"",
     ) -> None:
         """See `ParticipationStore`."""
-        self._replayed().record(identity, session_id, number, vector=vector, cap=cap)
+        self._replayed().record(identity, session_id, number, vector=vector, cap=cap, context=context, committee=committee)
         self._steps.append((identity, session_id, number, vector))
 
     def participations(self, identity: bytes) -> int:

@@ -118,7 +118,15 @@ class Disk:
             self.records.counted.clear()
 
     def record(
-        self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
+        self,
+        identity: bytes,
+        session_id: bytes,
+        number: int,
+        *,
+        vector: bool = False,
+        cap: int | None = None,
+        context: bytes = b"",
+        committee: bytes = b"",
     ) -> None:
         """See `SessionRecord.record`."""
         if not self.rules.records:
@@ -129,7 +137,7 @@ class Disk:
         for step in range(self.records.steps.get(session_id, -1) + 1):
             before.record(identity, session_id, step, vector=session_id in self.records.counted)
         # It refuses what a record refuses.
-        before.record(identity, session_id, number, vector=vector, cap=cap)
+        before.record(identity, session_id, number, vector=vector, cap=cap, context=context, committee=committee)
 
         def apply() -> None:
             self.records.steps[session_id] = number
@@ -161,7 +169,14 @@ class _Openings:
         self._disk = disk
 
     def record(
-        self, *, key: bytes, session_id: bytes, context: bytes, contributors: tuple[int, ...], minimum: int
+        self,
+        *,
+        key: bytes,
+        session_id: bytes,
+        context: bytes,
+        contributors: tuple[int, ...],
+        minimum: int,
+        root: bytes = b"",
     ) -> None:
         """See `OpeningRecord.record`."""
         opened = self._disk.records.openings
@@ -174,7 +189,7 @@ class _Openings:
                 contributors=its_contributors,
                 minimum=minimum,
             )
-        before.record(key=key, session_id=session_id, context=context, contributors=contributors, minimum=minimum)
+        before.record(key=key, session_id=session_id, context=context, contributors=contributors, minimum=minimum, root=root)
         self._disk.write(lambda: opened.append((session_id, context, contributors)))
 
 

@@ -147,7 +147,14 @@ class Notes:
     notes: list[Note] = field(default_factory=list)
 
     def record(
-        self, *, key: bytes, session_id: bytes, context: bytes, contributors: tuple[int, ...], minimum: int
+        self,
+        *,
+        key: bytes,
+        session_id: bytes,
+        context: bytes,
+        contributors: tuple[int, ...],
+        minimum: int,
+        root: bytes = b"",
     ) -> None:
         """See `OpeningRecord.record`."""
         self.notes.append(
@@ -164,7 +171,15 @@ class _Steps:
     """A record of sessions that lets everything pass."""
 
     def record(
-        self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
+        self,
+        identity: bytes,
+        session_id: bytes,
+        number: int,
+        *,
+        vector: bool = False,
+        cap: int | None = None,
+        context: bytes = b"",
+        committee: bytes = b"",
     ) -> None:
         """See `SessionRecord.record`."""
 

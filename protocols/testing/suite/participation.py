@@ -135,7 +135,9 @@ class _Failing:
 
     told: list[tuple[int, bool]] = field(default_factory=list)
 
-    def record(self, *row: Any, vector: bool = False, cap: int | None = None) -> None:  # noqa: ARG002  # It has no room.
+    def record(
+        self, *row: Any, vector: bool = False, cap: int | None = None, context: bytes = b"", committee: bytes = b""
+    ) -> None:  # noqa: ARG002  # It has no room.
         """See `SessionRecord.record`."""
         self.told.append((row[-1], vector))
         raise OSError("the disk is full")

@@ -183,7 +183,14 @@ class ForgetfulMembers(PaillierSum):
 
 class _NoOpenings:
     def record(
-        self, *, key: bytes, session_id: bytes, context: bytes, contributors: tuple[int, ...], minimum: int
+        self,
+        *,
+        key: bytes,
+        session_id: bytes,
+        context: bytes,
+        contributors: tuple[int, ...],
+        minimum: int,
+        root: bytes = b"",
     ) -> None:
         """Note nothing."""
 

@@ -175,7 +175,15 @@ class ForgetfulRecord:
     """A record of sessions that notes nothing, so that an adversary can ask one party many times."""
 
     def record(
-        self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
+        self,
+        identity: bytes,
+        session_id: bytes,
+        number: int,
+        *,
+        vector: bool = False,
+        cap: int | None = None,
+        context: bytes = b"",
+        committee: bytes = b"",
     ) -> None:
         """See `SessionRecord.record`."""
 

@@ -64,7 +64,15 @@ class Diary:
         note: Callable[[int], None]
 
         def record(
-            self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
+            self,
+            identity: bytes,
+            session_id: bytes,
+            number: int,
+            *,
+            vector: bool = False,
+            cap: int | None = None,
+            context: bytes = b"",
+            committee: bytes = b"",
         ) -> None:
             """See `SessionRecord.record`."""
             self.note(number)

@@ -224,7 +224,15 @@ class FileRecord:
         self.path = path
 
     def record(
-        self, identity: bytes, session_id: bytes, number: int, *, vector: bool = False, cap: int | None = None
+        self,
+        identity: bytes,
+        session_id: bytes,
+        number: int,
+        *,
+        vector: bool = False,
+        cap: int | None = None,
+        context: bytes = b"",
+        committee: bytes = b"",
     ) -> None:
         rounds: dict[str, int] = json.loads(self.path.read_text()) if self.path.exists() else {}
         name = f"{identity.hex()} {session_id.hex()}"
