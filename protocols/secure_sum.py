@@ -58,7 +58,7 @@ class Step(Generic[C, S, Request, Reply]):
         absorb: The server party's method that checks and takes in one reply; it raises `RemoteError` and leaves
             the party unchanged if the reply is bad.
         close: The server party's method that ends the step. It returns the next step's requests by party id, or
-            `Finish`.
+            `Finish`; in a step that repeats also `Again`.
         role: The parties that the step asks: the clients, or the committee.
         reveals: The party's method that names the contributors of the sum that its reply helps to open, given the
             request that it has answered; None if the reply helps to open no sum. A client's machine calls it after
@@ -69,8 +69,9 @@ class Step(Generic[C, S, Request, Reply]):
             ciphertext, the vector. Exactly one step of the clients says so. A client takes part in a session, and its
             cap counts it, from just before this reply. Keys and secret shares do not count as long as they do not
             depend on the vector. That holds of secret shares of attached secrets too, which are drawn without it.
-        quorate: Whether a quorum of the parties in the step's role must answer it. A step that asks only some of them
-            again has no quorum: its `close` judges by itself what has arrived.
+        repeats: Whether a party may answer the step again, with the same reply to the same request. The server's
+            `close` may then return `Again`, to ask some parties once more. It judges by itself whether enough parties
+            have answered. A party stays open after such a step.
     """
 
     name: str
@@ -78,11 +79,11 @@ class Step(Generic[C, S, Request, Reply]):
     answer: Callable[[C, Request], Reply]
     reply: type[Reply]
     absorb: Callable[[S, int, Reply], None]
-    close: "Callable[[S], Mapping[int, Message] | Finish]"
+    close: "Callable[[S], Mapping[int, Message] | Finish | Again]"
     role: Role = Role.CLIENT
     reveals: Callable[[C, Request], Collection[int]] | None = None
     sends_vector: bool = False
-    quorate: bool = True
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,13 @@ class Finish:
     attached: Mapping[int, tuple[Secret | None, ...]] = field(default_factory=dict)
     verified: bool = True
     culprits: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The same step once more, for some parties: their requests by id."""
+
+    requests: Mapping[int, Message]
 
 
 class SecureSum(ABC):

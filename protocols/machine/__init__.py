@@ -20,13 +20,15 @@ machine decodes bytes, calls these methods in the order of the table, and encode
 
 The machines enforce these rules:
 
-- A client answers each step at most once, in order. A client that is a committee member too may miss the rest of its
-  client steps: the first committee step is then accepted. A `Client` closes after its last step, and after any error.
+- A client answers each step at most once, in order, except a step that repeats (`Step.repeats`). A client that is a
+  committee member too may miss the rest of its client steps: the first committee step is then accepted. A `Client`
+  closes after its last step, unless that repeats, and after any error.
 - A client with a record of sessions notes each step before its reply is made. In the step that sends its vector, the
   same note counts the session. At its cap the client goes no further in a session that does not count yet.
 - In the step that reveals, a client with a record of openings notes the contributors before its reply leaves. It
   refuses if they differ in too few clients from those of an earlier sum of the same context (`protocols.replay`).
 - `Server.receive` refuses a bad, late or repeated reply. The server's state is unchanged, and the step goes on.
+- In a step that repeats, the server may ask some parties once more before it goes on.
 - `Server.advance` closes the server if fewer parties answered than the step's quorum, or if the replies together show
   misbehaviour. Otherwise it returns the next step's requests or, after the last step, the sum.
 - A message of another session, of other parameters or of another step is refused (`protocols.codec`).

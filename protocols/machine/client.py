@@ -181,9 +181,9 @@ class Client:
             vars(party).clear()
             traceback.clear_frames(error.__traceback__)
             raise
-        later = [coming for coming in self._numbers if coming > number]
-        if later:
-            self._next, self._party = later[0], party
+        open_steps = [coming for coming in self._numbers if coming + self._steps[number].repeats > number]
+        if open_steps:
+            self._next, self._party = open_steps[0], party
         name = self._steps[number].name
         LOGGER.debug("session %s: party %d answers step %s", self._session.session_id.hex(), self._client, name)
         return reply

@@ -18,7 +18,7 @@ from protocols.errors import (
     TooFewSurvivors,
 )
 from protocols.logger import LOGGER, listed, refusals_logged
-from protocols.secure_sum import Finish, SecureSum
+from protocols.secure_sum import Again, Finish, SecureSum
 from protocols.session import Session
 
 
@@ -43,7 +43,7 @@ class Server:
         self._digest = protocol.digest(session)
         self._steps = protocol.steps
         self._shards = protocol.shards
-        self._quorums = [protocol.quorum(session, row.role) if row.quorate else 0 for row in protocol.steps]
+        self._quorums = [0 if row.repeats else protocol.quorum(session, row.role) for row in protocol.steps]
         self._codec = Codec(
             self._digest, protocol.message_limit(session), protocol.list_limit(session), wire=protocol.wire
         )
@@ -111,7 +111,7 @@ class Server:
         """Return the first step's requests, or raise `OrderError` if the server has already started."""
         if self._number != -1:
             raise OrderError("this server has already started. Call `advance` to end a step.")
-        return self._ask(self._party.open())
+        return self._ask(0, self._party.open())
 
     @property
     def step(self) -> str | None:
@@ -211,10 +211,12 @@ class Server:
         if isinstance(outcome, Finish):
             return outcome
         self._party = party
-        return self._ask(outcome)
+        if isinstance(outcome, Again):
+            return self._ask(self._number, outcome.requests)
+        return self._ask(self._number + 1, outcome)
 
-    def _ask(self, requests: Mapping[int, Message]) -> Continue:
-        self._number += 1
+    def _ask(self, number: int, requests: Mapping[int, Message]) -> Continue:
+        self._number = number
         self._asked, self._answered = frozenset(requests), set()
         label, name = self._session.session_id.hex(), self._steps[self._number].name
         LOGGER.debug("session %s: step %s begins: %d parties are asked", label, name, len(requests))

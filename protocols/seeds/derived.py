@@ -1,4 +1,4 @@
-"""Values that all parties of a `SeedSum` derive from the session, each by itself: hashes, keys, statements and sizes.
+"""What all parties of a `SeedSum` derive from the session, each by itself: hashes, keys, statements, sizes.
 
 D is the session's digest, H is SHA-256, and MAC(k, x) is HMAC-SHA256 (RFC 2104). Numbers have a fixed width, big-endian:
 four bytes for a party, two for a set, eight for a weight. Each hash begins with a label of its own, and each of its
@@ -116,8 +116,16 @@ class Derived:
     @cached_property
     def member_signatures(self) -> Signatures:
         """The signer and verifier of the members' statements, which are signed whatever the server is."""
-        identities = (certificate.identity for certificate in self.key.certificates)
-        return Signatures(self.digest, Roster(dict(zip(self.committee.members, identities, strict=True))))
+        return Signatures(self.digest, Roster(dict(zip(self.committee.members, self.key.identities, strict=True))))
+
+    @property
+    def quorum(self) -> int:
+        """The number of members that must answer: to agree, or to decide what the claims say if that takes more.
+
+        With fewer than 2t + 1 members no number decides, and the sum is not verified.
+        """
+        deciding = 2 * self.key.colluding + 1
+        return max(self.key.threshold, deciding) if deciding <= self.key.members else self.key.threshold
 
     def number_of(self, member: int) -> int:
         """Return the place of a party in the committee, from 0."""

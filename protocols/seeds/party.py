@@ -51,7 +51,7 @@ class Reason(IntEnum):
     """A seed in the box does not have its hash. The client, or the member that says so, breaks the rules."""
 
 
-class _Refused(Exception):  # noqa: N818  # It is no error of this program.
+class _Refused(Exception):
     """A client's entry is not acceptable."""
 
     def __init__(self, reason: Reason) -> None:
@@ -107,14 +107,14 @@ class SeedParty(Uncopyable):
     def _box(self, member: int, seeds: list[Secret], hashes: bytes) -> bytes:
         derived = self._derived
         return hpke.seal(
-            derived.key.certificates[member].public,
+            derived.key.public_keys[member],
             info=derived.box_info(hashes, client=self._party, member=member),
             plaintext=b"".join(seeds[number].reveal() for number in derived.sets.of(member)),
         )
 
     def check_entries(self, request: Entries) -> Complaints:
         """Open the boxes of all entries, and complain of those that are not acceptable (step 1)."""
-        derived, (keyholder, _) = self._derived, self._as_member()
+        derived = self._derived
         self._check_clients(request.clients)
         size = derived.entry_bytes
         if len(request.entries) != size * len(request.clients):
@@ -147,7 +147,7 @@ class SeedParty(Uncopyable):
             raise _Refused(Reason.NOT_AS_SIGNED)
         info = derived.box_info(entry.seed_hashes, client=client, member=own)
         try:
-            seeds = share.epoch_key.open(info, entry.box)
+            seeds = share.epoch_key.key.open(info, entry.box)
         except hpke.BoxNotOpened:
             raise _Refused(Reason.DOES_NOT_OPEN) from None
         numbers = derived.sets.of(own)
@@ -162,12 +162,12 @@ class SeedParty(Uncopyable):
 
     def agree(self, proposal: Proposal) -> Agreement:
         """Sign the root of the only contributors whose sum this member helps to open, after recording it (step 2)."""
-        derived, (keyholder, share) = self._derived, self._as_member()
+        derived, (keyholder, _) = self._derived, self._as_member()
         self._check_proposal(proposal, max(derived.session.threshold, keyholder.minimum_contributors))
         contributors, weights = proposal.contributors, proposal.weights
         root = derived.root(contributors, weights, (self.state.entries[client] for client in contributors))
         keyholder.openings.record(
-            key=share.record_key,
+            key=keyholder.fingerprint,
             session_id=derived.session.session_id,
             context=derived.session.context,
             contributors=contributors,

@@ -29,9 +29,10 @@ from typing import ClassVar, Final, Self
 from protocols.codec import Invitation
 from protocols.cohort import Adversary, check_cohort, whole_clients
 from protocols.crypto.integers import shown
-from protocols.errors import ParameterError, UnsafeSession
+from protocols.errors import ParameterError, SessionExpired, UnsafeSession
 from protocols.secure_sum import Role, SecureSum, Step
 from protocols.seeds.derived import Derived, seed_committee
+from protocols.seeds.member_key import InvalidCertificate
 from protocols.seeds.messages import (
     Agreement,
     Certificate,
@@ -56,12 +57,10 @@ STEPS: Final = (
           Agreement, SeedServer.take_agreement, SeedServer.close_agreement, Role.COMMITTEE,
           reveals=SeedParty.contributors),
     Step("open_sum", Certificate, SeedParty.open_sum,
-          SumShares, SeedServer.take_sums, SeedServer.close_sums, Role.COMMITTEE),
-    Step("open_rest", Certificate, SeedParty.open_sum,
-          SumShares, SeedServer.take_sums, SeedServer.finish, Role.COMMITTEE,
-          quorate=False),
+          SumShares, SeedServer.take_sums, SeedServer.close_sums, Role.COMMITTEE,
+          repeats=True),
 )  # fmt: skip
-"""The table of steps. The last one takes place only if a member did not send a sum that it was asked for.
+"""The table of steps. The last one repeats if a member did not send a sum that it was asked for.
 
 A member reveals nothing before the step `open_sum`. It commits itself in the step `agree`: that is where the record of
 openings is kept.
@@ -124,6 +123,10 @@ class SeedSum(SecureSum):
             )
         return cls(adversary=adversary), clients - dropped
 
+    def quorum(self, session: Session, role: Role) -> int:
+        """See `SecureSum.quorum`."""
+        return session.threshold if role is Role.CLIENT else self._derived(session).quorum
+
     def message_limit(self, session: Session) -> int:
         """See `SecureSum.message_limit`: a client's message, the entries for a member, or a member's sums."""
         derived = self._derived(session)
@@ -151,15 +154,23 @@ class SeedSum(SecureSum):
             )
         if session.expires is None:
             raise ParameterError("expires: expected the time at which the session expires, found none")
-        if session.expires > key.not_after:
+        if session.expires > key.expires:
             raise ParameterError(
-                f"expires: expected at most {key.not_after}, when the first key of a member expires, found "
+                f"expires: expected at most {key.expires}, when the first key of a member expires, found "
                 f"{session.expires}"
             )
         if self.adversary is Adversary.MALICIOUS and session.roster is None:
             raise ParameterError("roster: expected the clients' identities against a MALICIOUS server, found none")
         if self.adversary is Adversary.CURIOUS and session.roster is not None:
             raise ParameterError("roster: expected none, since a roster applies only to a MALICIOUS server, found one")
+
+    def check_time(self, session: Session, now: float) -> None:
+        """See `SecureSum.check_time`. The certificates of all members must be valid too."""
+        super().check_time(session, now)
+        try:
+            seed_committee(session).check(now)
+        except InvalidCertificate as error:
+            raise SessionExpired(str(error)) from None
 
     def check_safety(self, session: Session, corrupt: int) -> None:
         """See `SecureSum.check_safety`. At least two contributors must be honest."""

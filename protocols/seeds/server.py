@@ -12,7 +12,7 @@ from protocols.crypto.keystream import Words, word_dtype
 from protocols.errors import MalformedMessage, RemoteError, TooFewSurvivors
 from protocols.identity import SIGNATURE_BYTES
 from protocols.logger import LOGGER
-from protocols.secure_sum import Finish
+from protocols.secure_sum import Again, Finish
 from protocols.seeds.claims import Decision, decide
 from protocols.seeds.derived import HASH_BYTES, Derived, hash_of
 from protocols.seeds.messages import (
@@ -44,7 +44,8 @@ class ServerState(State, kw_only=True):
         contributors: The contributors, once they are fixed.
         root: The root over the contributors; empty before.
         agreements: By member, its signature over the root.
-        asked: By member, the numbers of the sets of which it is asked for the sum.
+        asked: By member, the numbers of the sets of which it is asked for the sum now.
+        tried: By number of a set, the members that were ever asked for its sum.
         claims: By member, its claims.
         sums: By number of a set, by member, the sum of the set's pads as the member has sent it and claimed it.
     """
@@ -58,6 +59,7 @@ class ServerState(State, kw_only=True):
     root: bytes = b""
     agreements: dict[int, bytes] = field(default_factory=dict)
     asked: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    tried: dict[int, tuple[int, ...]] = field(default_factory=dict)
     claims: dict[int, bytes] = field(default_factory=dict)
     sums: dict[int, dict[int, bytes]] = field(default_factory=dict)
 
@@ -182,12 +184,15 @@ class SeedServer:
 
     def _certificates(self, asked: Mapping[int, Collection[int]]) -> dict[int, Message]:
         self.state.asked = {member: tuple(sorted(numbers)) for member, numbers in asked.items()}
+        for member, numbers in self.state.asked.items():
+            for number in numbers:
+                self.state.tried[number] = (*self.state.tried.get(number, ()), member)
         signers = tuple(sorted(self.state.agreements))
         signatures = memoryview(b"".join(self.state.agreements[signer] for signer in signers))
         return {member: Certificate(signers, signatures, numbers) for member, numbers in self.state.asked.items()}
 
     def take_sums(self, sender: int, message: SumShares) -> None:
-        """Check a member's claims, and the sums that it was asked for against them (steps 3 and 4)."""
+        """Check a member's claims, and the sums that it was asked for against them (step 3)."""
         derived, claims = self._derived, bytes(message.claims)
         numbers, asked = derived.sets.of(derived.number_of(sender)), self.state.asked[sender]
         if len(claims) != HASH_BYTES * len(numbers):
@@ -219,19 +224,22 @@ class SeedServer:
         except ValueError as error:
             raise MalformedMessage(f"sum of pads: {error}") from None
 
-    def close_sums(self) -> Finish | dict[int, Message]:
+    def close_sums(self) -> Finish | Again:
         """Finish if the sum of each set is here; otherwise ask others for those that are missing."""
+        quorum = self._derived.quorum
+        if len(self.state.claims) < quorum:
+            raise TooFewSurvivors(
+                f"claims: expected those of at least {quorum} members, found {len(self.state.claims)}"
+            )
         decision = self._decision()
         asked = dict[int, list[int]]()
         for number, claim in enumerate(decision.claims):
-            if self._sum_of(number, claim) is None:
-                for member in self._claimants(number, claim):
+            if self._sum_of(number, claim) is not None:
+                continue
+            for member in self._claimants(number, claim):
+                if member not in self.state.tried[number]:
                     asked.setdefault(member, []).append(number)
-        return self._certificates(asked) if asked else self._finished(decision)
-
-    def finish(self) -> Finish:
-        """Finish with the sums of the last step."""
-        return self._finished(self._decision())
+        return Again(self._certificates(asked)) if asked else self._finished(decision)
 
     def _decision(self) -> Decision:
         derived = self._derived

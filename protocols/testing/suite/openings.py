@@ -97,18 +97,25 @@ class OpeningTests(Suite):
     def test_restored_party_opens_no_second_sum(self, scenario: Scenario) -> None:
         """It is restored right before it reveals, in the same session and in another one, with its record of openings.
 
-        Its records of sessions are new, so that nothing else refuses.
+        Its records of sessions are new, so that nothing else refuses. A party that tells its record a root may open the
+        same sum again, with the same reply.
         """
         if not scenario.protocol.protects:
             return
         number, first = revealing_step(scenario), ProtocolRun(scenario)
         first.to_step(number)
         kept = {party: first.clients[party].snapshot(SNAPSHOT_KEY) for party in first.requests}
-        requests = dict(first.requests)
+        requests, replies = dict(first.requests), first.replies()
+        first.deliver(replies)
         first.finish()
         for party, data in kept.items():
-            again = first.openings[party]
+            again, notes = first.openings[party], Notes()
             machine = scenario.restored(party, data, repeatable_entropy(b"again"), _Steps(), again)
+            told = scenario.restored(party, data, repeatable_entropy(b"again"), _Steps(), notes)
+            told.handle(requests[party])
+            if notes.taken()[0].root:
+                assert machine.handle(requests[party]) == replies[party]
+                continue
             with pytest.raises(SessionReused):
                 machine.handle(requests[party])
             assert machine.closed
@@ -138,6 +145,7 @@ class Note:
     context: bytes
     contributors: tuple[int, ...]
     minimum: int
+    root: bytes
 
 
 @dataclass(slots=True)
@@ -158,7 +166,14 @@ class Notes:
     ) -> None:
         """See `OpeningRecord.record`."""
         self.notes.append(
-            Note(key=key, session_id=session_id, context=context, contributors=contributors, minimum=minimum)
+            Note(
+                key=key,
+                session_id=session_id,
+                context=context,
+                contributors=contributors,
+                minimum=minimum,
+                root=root,
+            )
         )
 
     def taken(self) -> list[Note]:

@@ -135,9 +135,7 @@ class _Failing:
 
     told: list[tuple[int, bool]] = field(default_factory=list)
 
-    def record(
-        self, *row: Any, vector: bool = False, cap: int | None = None, context: bytes = b"", committee: bytes = b""
-    ) -> None:  # noqa: ARG002  # It has no room.
+    def record(self, *row: Any, vector: bool = False, **_: object) -> None:
         """See `SessionRecord.record`."""
         self.told.append((row[-1], vector))
         raise OSError("the disk is full")
