@@ -1,9 +1,9 @@
 """HPKE: what is sealed, who can open it, and which keys are refused.
 
 The vector in `tests/vectors/hpke` was recorded from this code. So `opened_by_hand` opens it again, with ML-KEM and
-X25519 of the package `cryptography`, and with the combiner and the key schedule written out here from the texts. Both
-ways were also run once over the vectors of draft-ietf-hpke-pq (hpkewg/hpke-pq, commit 74dafaa, test-vectors.json), which
-this repository does not copy. They found the public key, shared secret, key, nonce and first plaintext that it lists.
+X25519 of the package `cryptography`, and with the combiner and the key schedule written out here from the texts. It was
+also run once over the vectors of draft-ietf-hpke-pq (hpkewg/hpke-pq, commit 74dafaa, test-vectors.json), which this
+repository does not copy. It found the public key, shared secret, key, nonce and first plaintext that they list.
 """
 
 import copy
