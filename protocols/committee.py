@@ -1,7 +1,7 @@
 """A committee: parties that hold a decryption key together. Any `threshold` of them can decrypt.
 
-The members of a committee hold key shares of one key; fewer than `threshold` of them learn nothing. They may be clients
-of a session or other parties. One key serves many sessions. `Committee` says which party of a session holds which key
+The members of a committee hold key shares of one key; at most `colluding` of them learn nothing. They may be clients of
+a session or other parties. One key serves many sessions. `Committee` says which party of a session holds which key
 share. Each member opens sums by its own rules (`protocols.terms.Keyholder`).
 
 A session can have two different sums unless any two sets of `threshold` members have an honest member in common. Two
@@ -9,7 +9,10 @@ such sets have at least 2 * threshold - members of them in common. So `threshold
 and 2 * threshold - members must exceed the number of corrupt members.
 
 The protocol decides what a key consists of. `CommitteeKey` and `CommitteeShare` are what sessions, committees and terms
-need of it.
+need of it. There are two kinds: Paillier keys that a dealer has shared out (`protocols.crypto.paillier.threshold`), and
+committees by replicated seeds, whose members make their own keys (`protocols.seeds.committee`). With seeds, `threshold`
+members agree on a sum, and fewer corrupt members may be enough to learn the vectors: `colluding` is the largest number
+that learns nothing.
 """
 
 from dataclasses import dataclass
@@ -29,11 +32,19 @@ class CommitteeKey(Protocol):
 
     @property
     def threshold(self) -> int:
-        """The number of members that can decrypt together."""
+        """The number of members that open a sum together."""
+
+    @property
+    def colluding(self) -> int:
+        """The most corrupt members that learn nothing but the sums that are opened; below the number of members."""
 
     @property
     def fingerprint(self) -> bytes:
         """32 bytes that identify the key: a hash of everything in it."""
+
+    @property
+    def pin(self) -> bytes:
+        """32 bytes that clients pin: a hash of all that must not change from one session to the next."""
 
     @property
     def bits(self) -> int:
@@ -54,6 +65,10 @@ class CommitteeShare(Protocol):
     @property
     def index(self) -> int:
         """The number of the key share, from 1."""
+
+    @property
+    def record_key(self) -> bytes:
+        """32 bytes under which the member records what it opens; they reveal nothing of the key share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,6 @@ party compares across all of its identities, keys and key shares. Its record is 
 `protocols.replay` says what the rule gives if only some of the parties keep it.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -38,10 +37,10 @@ def check_committee(key: CommitteeKey, *, adversarial: float, adversary: Adversa
         UnsafeSession: That many corrupt members could open what they like, or two sums.
     """
     corrupt = whole_clients(key.members, adversarial, "adversarial")
-    if key.threshold <= corrupt:
+    if key.colluding < corrupt:
         raise UnsafeSession(
-            f"committee: expected a threshold of at least {corrupt + 1} for {key.members} members, {corrupt} of them "
-            f"corrupt, found {key.threshold}. The corrupt ones could open every client's vector."
+            f"committee: expected one that withstands {corrupt} corrupt members of {key.members}, found one that "
+            f"withstands {key.colluding}. The corrupt ones could open every client's vector. Use another committee."
         )
     if adversary is not Adversary.CURIOUS and 2 * key.threshold <= key.members + corrupt:
         raise UnsafeSession(
@@ -63,8 +62,8 @@ class ClientTerms:
             these clients may be invited into one session.
         minimum_contributors: The smallest number of vectors in a sum that may be released, at least 2. The client
             takes part only if the session's threshold is not below it.
-        committee: The committee's key that the client has pinned. Without one, the client takes part in no session with
-            a committee.
+        committee: The committee's key that the client has pinned, of any epoch: keys with its `pin` are accepted.
+            Without one, the client takes part in no session with a committee.
         cap: The most sessions in which the client sends something that depends on its vector, at least 1, over all
             sessions of its identity in its record, whatever the server calls them; None for any number.
 
@@ -111,7 +110,7 @@ class ClientTerms:
         Raises:
             UnsafeSession: The key is not the pinned one, or that many corrupt members could open a second sum.
         """
-        if self.committee is None or self.committee.fingerprint != key.fingerprint:
+        if self.committee is None or self.committee.pin != key.pin:
             raise UnsafeSession("the key of the session's committee is not the one that this client has pinned")
         check_committee(key, adversarial=self.adversarial, adversary=Adversary.MALICIOUS)
 
@@ -170,8 +169,8 @@ class Keyholder:
 
     @property
     def fingerprint(self) -> bytes:
-        """32 bytes that identify the key share without revealing it: a hash of the committee's key and the index."""
-        return hashlib.sha256(b"secagg keyholder v1" + self.share.key.fingerprint + bytes([self.share.index])).digest()
+        """32 bytes under which this member records what it opens: `CommitteeShare.record_key`."""
+        return self.share.record_key
 
     def accept(self, *, member: int, committee: Committee, threshold: int, roster: Mapping[int, bytes] | None) -> None:
         """Compare what a session says with this member's share and rules.

@@ -1,4 +1,4 @@
-"""A sum that a committee of replicated seeds opens: `SeedSum`."""
+"""A sum that a committee of replicated seeds opens: `SeedSum`, and the keys of the committee's members."""
 
 from protocols.seeds.committee import MemberShare, SeedCommittee
 from protocols.seeds.member_key import EpochKey, MemberCertificate

@@ -185,7 +185,7 @@ def test_baseline_cannot_claim_that_it_protects(value: object) -> None:
 
 def test_committee_of_another_kind_of_key_is_refused() -> None:
     class OtherKey:
-        members, threshold, bits, fingerprint = 3, 2, 256, bytes(32)
+        members, threshold, colluding, bits, fingerprint, pin = 3, 2, 1, 256, bytes(32), bytes(32)
 
         def to_bytes(self) -> bytes:
             return b"other"

@@ -40,6 +40,7 @@ MOST_MEMBERS: Final = 64
 
 _KEY_LABEL = b"secagg threshold key v1\n"
 _SHARE_LABEL = b"secagg threshold share v1\n"
+_RECORD_LABEL = b"secagg keyholder v1"
 _FINGERPRINT_BYTES = 32
 
 
@@ -100,6 +101,16 @@ class ThresholdKey:
     def fingerprint(self) -> bytes:
         """32 bytes that identify the key with all of its parts: SHA-256 of `to_bytes`."""
         return hashlib.sha256(self.to_bytes()).digest()
+
+    @property
+    def colluding(self) -> int:
+        """The most corrupt members that learn nothing: one fewer than decrypt together."""
+        return self.threshold - 1
+
+    @property
+    def pin(self) -> bytes:
+        """32 bytes that clients pin: the fingerprint, since the key never changes."""
+        return self.fingerprint
 
     def to_bytes(self) -> bytes:
         """Return a label, s, t, the number of members, the length of n, n, h, v and all v_i.
@@ -177,6 +188,11 @@ class KeyShare(Uncopyable):
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, KeyShare) and hmac.compare_digest(self.to_bytes(), other.to_bytes())
+
+    @property
+    def record_key(self) -> bytes:
+        """32 bytes under which the member records what it opens: a hash of the committee's key and the index."""
+        return hashlib.sha256(_RECORD_LABEL + self.key.fingerprint + bytes([self.index])).digest()
 
     def reveal(self) -> int:
         """Return s_i, for the arithmetic that needs it."""

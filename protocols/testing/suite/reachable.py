@@ -64,7 +64,7 @@ def identities(scenario: Scenario) -> set[bytes]:
 
 def outliving(scenario: Scenario) -> set[bytes]:
     """Return the secrets that parties bring to every session, and that no snapshot holds: identities and key shares."""
-    return identities(scenario).union(*(share_secrets(each.share) for each in scenario.keyholders().values()))
+    return identities(scenario).union(*(secrets_in(each.share) for each in scenario.keyholders().values()))
 
 
 def gives_away(text: str, secret: bytes) -> bool:

@@ -31,6 +31,16 @@ class StandInKey:
         """32 bytes that identify the key."""
         return sha256(self.to_bytes()).digest()
 
+    @property
+    def colluding(self) -> int:
+        """One fewer than the threshold."""
+        return self.threshold - 1
+
+    @property
+    def pin(self) -> bytes:
+        """The fingerprint."""
+        return self.fingerprint
+
     def to_bytes(self) -> bytes:
         """Return its numbers as text."""
         return f"stand-in key {self.members} {self.threshold}".encode()

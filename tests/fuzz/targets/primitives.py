@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from protocols import packing
-from protocols.crypto import sealing, shamir
+from protocols.crypto import hpke, sealing, shamir
 from protocols.crypto.integers import random_below
 from protocols.crypto.key_agreement import X25519, WeakKey
 from protocols.crypto.lattice import pad
@@ -45,6 +45,8 @@ def entries() -> list[Entry]:
         Entry("signature", 20, _signature),
         Entry("public-key", 20, _public_key),
         Entry("sealed", 100, _sealed),
+        Entry("hpke/public-key", 10, _hpke_public_key),
+        Entry("hpke/box", 10, _hpke_box),
         Entry("lattice/key", 60, _lattice_key),
         Entry("lattice/sum", 2, _lattice_sum),
         Entry("paillier/ciphertexts", 60, _ciphertexts),
@@ -198,6 +200,46 @@ def _sealed(folder: Path) -> Target:
         refusals=(ValueError,),
         covers=("protocols.crypto.sealing:open_sealed", "protocols.crypto.sealing:open_with_nonce"),
         canaries=(key.reveal().hex(), "message'"),
+    )
+
+
+def _hpke_public_key(folder: Path) -> Target:
+    key = hpke.HpkeKey(Secret(bytes(range(32))))
+
+    def seal(data: bytes) -> None:
+        hpke.check(data)
+        try:
+            hpke.seal(data, b"info", b"message")
+        except hpke.UnusableKey:
+            raise Finding("nothing can be sealed to a key that was accepted") from None
+
+    return Target(
+        seeds=(key.public,),
+        run=seal,
+        mutate=mutate_fields((1184,)),
+        refusals=(hpke.UnusableKey,),
+        covers=("protocols.crypto.hpke:check", "protocols.crypto.hpke:seal"),
+        others=(bytes(1216), b"\xff" * 1216),
+        canaries=(bytes(range(32)).hex(), "message'"),
+    )
+
+
+def _hpke_box(folder: Path) -> Target:
+    key = hpke.HpkeKey(Secret(bytes(range(32))))
+    honest = hpke.seal(key.public, b"info", b"message")
+
+    def opened(data: bytes) -> None:
+        key.open(b"info", data)
+        if data != honest:
+            raise Finding("an altered box was opened")
+
+    return Target(
+        seeds=(honest,),
+        run=opened,
+        mutate=mutate_fields((1088, 32)),
+        refusals=(hpke.BoxNotOpened,),
+        covers=("protocols.crypto.hpke:HpkeKey.open",),
+        canaries=(bytes(range(32)).hex(), "message'"),
     )
 
 
