@@ -4,6 +4,7 @@ Tests, audits and simulated training use it. It is also the shortest example of 
 """
 
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -97,6 +98,7 @@ def simulate(
     tap: Callable[[Transmission], None] | None = None,
     entropy: Entropy = os.urandom,
     clock: Callable[[], float] = _no_clock,
+    now: Callable[[], float] = time.time,
 ) -> Outcome:
     """Run one secure sum in memory.
 
@@ -112,6 +114,7 @@ def simulate(
             refused it.
         entropy: The parties' randomness; `os.urandom` outside tests.
         clock: A clock in seconds, read around each party's work. Use `time.process_time` to measure CPU time.
+        now: The parties' clock; see `Client`.
 
     Raises:
         ParameterError: The session, the inputs' ids or the drops do not fit together.
@@ -135,6 +138,7 @@ def simulate(
             terms=terms.get(client),
             keyholder=keyholders.get(client),
             entropy=entropy,
+            clock=now,
         )
         cost.client_s[client] = clock() - begun
     begun = clock()

@@ -54,6 +54,7 @@ class Scenario:
             Every other byte of every message must be checked by somebody.
         tolerated: The largest number of parties that may be absent from one step such that the sum must still be
             released. None stands for as many as the step's quorum allows.
+        now: The time of all parties, in seconds since 1970-01-01 00:00 UTC.
 
     Raises:
         ParameterError: The protocol cannot run the session, or a committee member has no key share.
@@ -65,6 +66,7 @@ class Scenario:
     key_shares: Mapping[int, CommitteeShare] = field(default_factory=dict, repr=False)
     unchecked: tuple[str, ...] = ()
     tolerated: int | None = None
+    now: float = 0.0
 
     def __post_init__(self) -> None:
         self.protocol.validate(self.session)
@@ -89,6 +91,8 @@ class Scenario:
         key_shares: Mapping[int, CommitteeShare] | None = None,
         unchecked: tuple[str, ...] = (),
         tolerated: int | None = None,
+        expires: int | None = None,
+        now: float = 0.0,
     ) -> Self:
         """Return a scenario whose session has the first modulus of 2^16, 2^31 - 1, 2^61 - 1 and 65521 that fits.
 
@@ -104,6 +108,8 @@ class Scenario:
             key_shares: Each committee member's key share.
             unchecked: As in the class.
             tolerated: As in the class.
+            expires: The time at which the session expires, if the protocol needs one.
+            now: As in the class.
 
         Raises:
             ParameterError: The protocol runs no such session.
@@ -119,6 +125,7 @@ class Scenario:
                 roster=fixed_roster(clients) if identified else None,
                 attached=attached,
                 committee=committee,
+                expires=expires,
             )
             try:
                 protocol.validate(session)
@@ -134,6 +141,7 @@ class Scenario:
                 key_shares=key_shares or {},
                 unchecked=unchecked,
                 tolerated=tolerated,
+                now=now,
             )
         raise refused
 
@@ -251,6 +259,7 @@ class Scenario:
             entropy=entropy,
             keyholder=self.keyholder(client, openings),
             openings=openings,
+            clock=self.clock,
             **self._capped(client, record, cap),
         )
 
@@ -272,8 +281,13 @@ class Scenario:
             entropy=entropy,
             keyholder=self.keyholder(client, openings),
             openings=openings,
+            clock=self.clock,
             **self._capped(client, record, cap),
         )
+
+    def clock(self) -> float:
+        """Return the time of all parties."""
+        return self.now
 
     def _capped(self, client: int, record: SessionRecord | None, cap: int | None) -> dict[str, Any]:
         """Return a client's terms with a cap; without terms, the record and the cap as they are."""
@@ -301,6 +315,7 @@ class Scenario:
             drops=drops,
             tap=tap,
             entropy=entropy or repeatable_entropy(b"simulation"),
+            now=self.clock,
         )
 
     def unchecked_in(self, number: int, reply: bytes) -> range:

@@ -1,0 +1,39 @@
+"""`SeedSum` passes the suite that every protocol must pass."""
+
+from protocols import Adversary, Committee
+from protocols.seeds import MemberShare, SeedCommittee, SeedSum
+from protocols.seeds.sets import quorum
+from protocols.testing import ProtocolConformance, Scenario
+from protocols.testing.repeatable import fixed_identity
+from tests.support import seed_members
+
+MEMBERS = (21, 22, 23, 24, 25, 26, 27)
+
+
+def scenario(members: int, colluding: int, adversary: Adversary = Adversary.CURIOUS) -> Scenario:
+    """Return eight clients with a committee of seeds."""
+    pairs = [seed_members.issued(member) for member in range(members)]
+    key = SeedCommittee(
+        certificates=tuple(certificate for certificate, _ in pairs),
+        colluding=colluding,
+        quorum=quorum(members, colluding, adversary),
+    )
+    ids = MEMBERS[:members]
+    shares = {
+        each: MemberShare(key, place + 1, fixed_identity(place), pairs[place][1]) for place, each in enumerate(ids)
+    }
+    return Scenario.of(
+        SeedSum(adversary=adversary),
+        threshold=5,
+        committee=Committee(key=key, members=ids),
+        key_shares=shares,
+        identified=adversary is Adversary.MALICIOUS,
+        unchecked=("padded",),
+        expires=seed_members.ENDS,
+        now=seed_members.NOW,
+        tolerated=None,
+    )
+
+
+class TestSeedSum(ProtocolConformance):
+    scenarios = (scenario(3, 1), scenario(4, 1, Adversary.MALICIOUS), scenario(2, 1))
