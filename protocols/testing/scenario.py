@@ -176,6 +176,11 @@ class Scenario:
         """Return the ids of the parties that a step asks if no party has dropped out."""
         return self.protocol.parties(self.session, self.protocol.steps[number].role)
 
+    def ends(self, party: int) -> bool:
+        """Return whether a party closes after its last step, as it does unless that step repeats."""
+        last = [row for number, row in enumerate(self.protocol.steps) if party in self.asked(number)][-1]
+        return not last.repeats
+
     def quorum(self, number: int) -> int:
         """Return how many of the parties that a step asks must answer."""
         return self.protocol.quorum(self.session, self.protocol.steps[number].role)

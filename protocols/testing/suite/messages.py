@@ -105,12 +105,17 @@ class MessageTests(Suite):
                 machine = checkpoint.resume(clients=[client]).clients[client]
                 if later == other_role(scenario, client, number):
                     assert machine.handle(history[later][client])  # It has missed only the steps of its first role.
-                    assert machine.closed == all(client not in later_on for later_on in history[later + 1 :])
+                    last = all(client not in later_on for later_on in history[later + 1 :])
+                    assert machine.closed == (last and scenario.ends(client))
                 else:
                     with pytest.raises(MalformedMessage):
                         machine.handle(next(iter(history[later].values())))
                     assert machine.closed
-        for finished in run.clients.values():
+        for party, finished in run.clients.items():
+            if not scenario.ends(party):
+                assert finished.handle(history[-1][party])  # The step repeats.
+                with pytest.raises(MalformedMessage):
+                    finished.handle(history[0][min(history[0])])
             assert finished.closed
             for requests in history:
                 with pytest.raises(OrderError):

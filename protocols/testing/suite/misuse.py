@@ -127,6 +127,7 @@ class MisuseTests(Suite):
                 terms=terms,
                 keyholder=scenario.keyholder(client),
                 entropy=repeatable_entropy(b"x"),
+                clock=scenario.clock,
             )
 
         join(secrets, own)

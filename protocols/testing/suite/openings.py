@@ -109,11 +109,9 @@ class OpeningTests(Suite):
         first.deliver(replies)
         first.finish()
         for party, data in kept.items():
-            again, notes = first.openings[party], Notes()
+            again = first.openings[party]
             machine = scenario.restored(party, data, repeatable_entropy(b"again"), _Steps(), again)
-            told = scenario.restored(party, data, repeatable_entropy(b"again"), _Steps(), notes)
-            told.handle(requests[party])
-            if notes.taken()[0].root:
+            if records_roots(scenario):
                 assert machine.handle(requests[party]) == replies[party]
                 continue
             with pytest.raises(SessionReused):
@@ -197,6 +195,13 @@ class _Steps:
         committee: bytes = b"",
     ) -> None:
         """See `SessionRecord.record`."""
+
+
+def records_roots(scenario: Scenario) -> bool:
+    """Return whether the parties tell their records of openings a root, and so may open the same sum again."""
+    notes = {party: Notes() for party in scenario.parties}
+    ProtocolRun(scenario, openings=notes).finish()
+    return any(note.root for each in notes.values() for note in each.notes)
 
 
 def revealing_step(scenario: Scenario) -> int:
