@@ -22,9 +22,9 @@ from secagg.storage.seed_keys import (
     KEYS_NAME,
     add_epoch,
     certificate_name,
-    create_member,
     delete_expired,
     read_certificate,
+    write_member,
     write_seed_committee,
 )
 
@@ -52,7 +52,11 @@ def make_member(folder: Path, *, days: int | None) -> None:
         raise ConfigurationError(f"--days: expected 1 to {_MOST_DAYS}, found {days}. Use a number in this range.")
     folder, now = expanded(folder), int(time.time())
     exists = (folder / KEYS_NAME).exists()
-    keys = (add_epoch if exists else create_member)(folder, not_before=now, not_after=now + days * _DAY_S)
+    if exists:
+        keys = add_epoch(folder, not_before=now, not_after=now + days * _DAY_S)
+    else:
+        keys = MemberKeys.generate().with_epoch(now, now + days * _DAY_S)
+        write_member(folder, keys)
     _print(_member_lines(folder, keys, is_new=not exists))
 
 

@@ -43,24 +43,21 @@ def certificate_name(epoch: int) -> str:
     return f"member-epoch-{epoch}.pub"
 
 
-def create_member(folder: Path, *, not_before: int, not_after: int) -> MemberKeys:
-    """Make the folder of a member, with a new identity and the key of epoch 0; whole or not at all.
+def write_member(folder: Path, keys: MemberKeys) -> None:
+    """Make the folder of a new member, with its secret keys and the certificates of all its epochs, or nothing.
 
     Args:
         folder: A folder that is empty or does not exist. Its parents are made.
-        not_before: The first second of the epoch in Unix time.
-        not_after: The first second after the epoch in Unix time.
+        keys: The member's keys.
 
     Raises:
         KeyFileError: The folder is not free.
-        ParameterError: The dates are out of range.
         OSError: The folder cannot be written to.
     """
-    keys = MemberKeys.generate().with_epoch(not_before, not_after)
     with filled_folder(check_free(folder, example="member")) as partial:
         write_labelled(partial / KEYS_NAME, _KEYS_LABEL, keys.to_bytes(), mode=0o600)
-        _write_certificate(partial, keys)
-    return keys
+        for key in keys.epochs:
+            _write_certificate(partial, key.certificate)
 
 
 def add_epoch(folder: Path, *, not_before: int, not_after: int) -> MemberKeys:
@@ -84,7 +81,7 @@ def add_epoch(folder: Path, *, not_before: int, not_after: int) -> MemberKeys:
     with FolderLock(folder, "member"):
         keys = read_member(folder).with_epoch(not_before, not_after)
         _replace(folder, keys)
-        _write_certificate(folder, keys)
+        _write_certificate(folder, keys.epochs[-1].certificate)
     return keys
 
 
@@ -185,6 +182,5 @@ def _replace(folder: Path, keys: MemberKeys) -> None:
     write_whole(folder / KEYS_NAME, lambda path: fill_labelled(path, _KEYS_LABEL, [keys.to_bytes()]), mode=0o600)
 
 
-def _write_certificate(folder: Path, keys: MemberKeys) -> None:
-    certificate = keys.epochs[-1].certificate
+def _write_certificate(folder: Path, certificate: MemberCertificate) -> None:
     write_labelled(folder / certificate_name(certificate.epoch), _CERTIFICATE_LABEL, certificate.to_bytes(), mode=0o644)

@@ -15,7 +15,7 @@ from secagg.storage import seed_keys
 from secagg.storage.labelled_file import KeyFileError
 from tests.fuzz.mutate import mutate_bytes, mutate_fields
 from tests.fuzz.target import Entry, Finding, Target, placed
-from tests.support.seed_members import BEGINS, ENDS, NOW, certificates, issued
+from tests.support.seed_members import ENDS, NOW, certificates, issued
 
 _LABEL_BYTES: Final = 26
 _CERTIFICATE_FIELDS: Final = (_LABEL_BYTES, 32, 8, 8, 8, 1184, 32)
@@ -113,8 +113,9 @@ def _member_keys(folder: Path) -> Target:
 
 def _file(name: str, folder: Path) -> Target:
     """A file with the right checksum, so that its content is read too, and one with any bytes if they are odd."""
-    keys = seed_keys.create_member(folder / "member", not_before=BEGINS, not_after=ENDS)
-    committee = SeedCommittee(certificates=(keys.epochs[0].certificate, *certificates(3)[1:]), colluding=1, quorum=3)
+    keys = MemberKeys(fixed_identity(0), 1, (issued(0)[1],))
+    seed_keys.write_member(folder / "member", keys)
+    committee = SeedCommittee(certificates=certificates(3), colluding=1, quorum=3)
     seed_keys.write_seed_committee(folder / "committee", committee)
     paths = {
         "member": folder / "member" / seed_keys.KEYS_NAME,

@@ -10,17 +10,18 @@ from protocols.cohort import Adversary
 from protocols.errors import ParameterError
 from protocols.seeds.committee import SeedCommittee
 from protocols.seeds.member_key import CertificateExpired
+from protocols.seeds.member_keys import MemberKeys
 from protocols.seeds.sets import quorum
 from secagg.commands.seed_keys import account, delete_on_terminal, make_member, make_seed_committee
 from secagg.errors import ConfigurationError
 from secagg.storage.labelled_file import KeyFileError
 from secagg.storage.public_line import fingerprint
 from secagg.storage.seed_keys import (
-    create_member,
     read_certificate,
     read_member,
     read_member_share,
     read_seed_committee,
+    write_member,
 )
 from tests.support.commands import secagg
 from tests.support.seed_members import certificates
@@ -80,7 +81,7 @@ def test_days_out_of_range_are_refused_before_anything_is_made(tmp_path: Path, d
 
 
 def test_expired_keys_are_deleted_when_told_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    create_member(tmp_path / "m", not_before=0, not_after=DAY_S)
+    write_member(tmp_path / "m", MemberKeys.generate().with_epoch(0, DAY_S))
     make_member(tmp_path / "m", days=1)
     assert len(read_member(tmp_path / "m").epochs) == 2
     capsys.readouterr()
@@ -125,7 +126,7 @@ def test_quorum_is_the_least_against_a_malicious_server_unless_given(tmp_path: P
 
 def test_what_makes_no_committee_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     public, out = members(tmp_path, 2), tmp_path / "out"
-    create_member(tmp_path / "old", not_before=0, not_after=DAY_S)
+    write_member(tmp_path / "old", MemberKeys.generate().with_epoch(0, DAY_S))
     expired = tmp_path / "old" / "member-epoch-0.pub"
     for files, colluding, error, text in (
         (public, 2, ParameterError, "colluding: expected from 1 to 1"),
