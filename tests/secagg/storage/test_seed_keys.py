@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -186,8 +187,11 @@ def rewritten(path: Path, content: bytes) -> None:
 def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     folders, path, committee = made(tmp_path)
     folder, certificate = folders[0], folders[0] / certificate_name(0)
-    readers = {folder / KEYS_NAME: lambda: read_member(folder), certificate: lambda: read_certificate(certificate)}
-    readers[path] = lambda: read_seed_committee(path)
+    readers: dict[Path, Callable[[], object]] = {
+        folder / KEYS_NAME: lambda: read_member(folder),
+        certificate: lambda: read_certificate(certificate),
+        path: lambda: read_seed_committee(path),
+    }
     whole = {each: each.read_bytes() for each in readers}
     for each, reader in readers.items():
         for wrong in (b"", whole[each][:-1], whole[each] + b"\0", whole[each][:200], bytes(len(whole[each]))):
