@@ -224,8 +224,8 @@ class OpeningRecord(Protocol):
         """Note, durably before it returns, that a sum is about to be opened.
 
         Args:
-            key: 32 bytes that identify a committee member's key share (`Keyholder.fingerprint`) or a client
-                (`client_key`). A session may be opened once with each key.
+            key: 32 bytes that identify a committee member's key share or identity (`Keyholder.fingerprint`), or a
+                client (`client_key`). A session may be opened once with each key.
             session_id: The session's id.
             context: The session's context.
             contributors: Ids of the clients whose inputs are in the sum, ascending.

@@ -30,6 +30,7 @@ from secagg.commands import (
     engine_interface,
     interface,
     node_interface,
+    seed_interface,
 )
 from secagg.errors import SecaggError
 from secagg.paths import escaped
@@ -51,6 +52,8 @@ budget.command()(budget_interface.report)
 budget.command()(budget_interface.verify)
 app.add_typer(keys, name="keys")
 keys.command()(interface.committee)
+keys.command()(seed_interface.member)
+keys.command()(seed_interface.seed_committee)
 keys.command()(node_interface.node)
 keys.command()(node_interface.coordinator)
 keys.command()(node_interface.roster)

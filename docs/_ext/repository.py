@@ -24,6 +24,8 @@ COMMANDS: Final = (
     "budget report",
     "budget verify",
     "keys committee",
+    "keys member",
+    "keys seed-committee",
     "keys node",
     "keys coordinator",
     "keys roster",

@@ -179,7 +179,7 @@ class RunReport:
         if self.mean.committee is None or not self.hides_updates:
             return None
         key = self.mean.committee.key
-        return 2 * key.threshold - key.members - 1 if self.faces_malice else key.threshold - 1
+        return min(key.colluding, 2 * key.threshold - key.members - 1) if self.faces_malice else key.colluding
 
     @property
     def likelier(self) -> str:

@@ -19,6 +19,7 @@ from tests.fuzz.targets import (
     messages,
     primitives,
     sealed_shares,
+    seed_keys,
     storage,
 )
 
@@ -26,7 +27,10 @@ from tests.fuzz.targets import (
 @cache
 def all_entries() -> dict[str, Entry]:
     """Return every target, not yet built, by name."""
-    modules = (messages, sealed_shares, primitives, ledgers, storage, files, homes, audited, engines, engine_parts)
+    modules = (
+        *(messages, sealed_shares, primitives, seed_keys, ledgers, storage, files, homes, audited, engines),
+        engine_parts,
+    )
     found = [entry for module in modules for entry in module.entries()]
     by_name = {entry.name: entry for entry in found}
     if len(by_name) != len(found):

@@ -1,0 +1,153 @@
+"""Targets of committees by replicated seeds: certificates, committees, members' keys, and the files of all of them."""
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from protocols.errors import ParameterError
+from protocols.seeds.committee import SeedCommittee
+from protocols.seeds.member_key import EpochKey, InvalidCertificate, MemberCertificate
+from protocols.seeds.member_keys import MemberKeys
+from protocols.testing.repeatable import fixed_identity
+from secagg.storage import seed_keys
+from secagg.storage.labelled_file import KeyFileError
+from tests.fuzz.mutate import mutate_bytes, mutate_fields
+from tests.fuzz.target import Entry, Finding, Target, placed
+from tests.support.seed_members import ENDS, NOW, certificates, issued
+
+_LABEL_BYTES: Final = 26
+_CERTIFICATE_FIELDS: Final = (_LABEL_BYTES, 32, 8, 8, 8, 1184, 32)
+_COMMITTEE_FIELDS: Final = (26, 1, 1, 1, *_CERTIFICATE_FIELDS, 64, *_CERTIFICATE_FIELDS, 64)
+
+
+def entries() -> list[Entry]:
+    """Return the targets."""
+    return [
+        Entry("seeds/certificate", 20, _certificate),
+        Entry("seeds/epoch-key", 8, _epoch_key),
+        Entry("seeds/committee", 8, _committee),
+        Entry("seeds/member-keys", 4, _member_keys),
+        *(Entry(f"seeds/files/{name}", 8, partial(_file, name)) for name in ("member", "certificate", "committee")),
+    ]
+
+
+def _certificate(folder: Path) -> Target:
+    honest = issued(0)[0].to_bytes()
+
+    def read(data: bytes) -> None:
+        certificate = MemberCertificate.from_bytes(data)
+        if certificate.to_bytes() != data:
+            raise Finding("a second encoding of one certificate was accepted")
+        certificate.check(NOW)
+        if data != honest:
+            raise Finding("an altered certificate was accepted")
+
+    return Target(
+        seeds=(honest,),
+        run=read,
+        mutate=mutate_fields(_CERTIFICATE_FIELDS),
+        refusals=(InvalidCertificate,),
+        covers=(
+            "protocols.seeds.member_key:MemberCertificate.from_bytes",
+            "protocols.seeds.member_key:MemberCertificate.check",
+            "protocols.seeds.member_key:MemberCertificate.check_keys",
+        ),
+        others=(issued(0, 1)[0].to_bytes(), issued(1)[0].to_bytes()),
+    )
+
+
+def _epoch_key(folder: Path) -> Target:
+    key = issued(0)[1]
+
+    def read(data: bytes) -> None:
+        if EpochKey.from_bytes(data).to_bytes() != data:
+            raise Finding("a second encoding of one key was accepted")
+
+    return Target(
+        seeds=(key.to_bytes(),),
+        run=read,
+        mutate=mutate_fields((25, 32, *_CERTIFICATE_FIELDS)),
+        refusals=(InvalidCertificate,),
+        covers=("protocols.seeds.member_key:EpochKey.from_bytes",),
+        others=(issued(1)[1].to_bytes(),),
+        canaries=(key.key.secret.reveal().hex(),),
+    )
+
+
+def _committee(folder: Path) -> Target:
+    committee = SeedCommittee(certificates=certificates(2), colluding=1, quorum=2)
+    longer = SeedCommittee(certificates=certificates(3), colluding=1, quorum=3)
+
+    def read(data: bytes) -> None:
+        if SeedCommittee.from_bytes(data).to_bytes() != data:
+            raise Finding("a second encoding of one committee was accepted")
+
+    return Target(
+        seeds=(committee.to_bytes(), longer.to_bytes()),
+        run=read,
+        mutate=mutate_fields(_COMMITTEE_FIELDS),
+        refusals=(ParameterError,),
+        covers=("protocols.seeds.committee:SeedCommittee.from_bytes",),
+        others=(SeedCommittee(certificates=certificates(2, epoch=1), colluding=1, quorum=2).to_bytes(),),
+    )
+
+
+def _member_keys(folder: Path) -> Target:
+    keys = MemberKeys(fixed_identity(0), 2, (issued(0)[1], issued(0, 1)[1]))
+
+    def read(data: bytes) -> None:
+        if MemberKeys.from_bytes(data).to_bytes() != data:
+            raise Finding("a second encoding of one member's keys was accepted")
+
+    return Target(
+        seeds=(keys.to_bytes(), keys.without_expired(ENDS).to_bytes()),
+        run=read,
+        mutate=mutate_fields((28, 32, 8, 2, 25, 32, *_CERTIFICATE_FIELDS)),
+        refusals=(ParameterError,),
+        covers=("protocols.seeds.member_keys:MemberKeys.from_bytes", "protocols.seeds.member_keys:_epoch_keys"),
+        canaries=_secrets(keys),
+    )
+
+
+def _file(name: str, folder: Path) -> Target:
+    """A file with the right checksum, so that its content is read too, and one with any bytes if they are odd."""
+    keys = MemberKeys(fixed_identity(0), 1, (issued(0)[1],))
+    seed_keys.write_member(folder / "member", keys)
+    committee = SeedCommittee(certificates=certificates(3), colluding=1, quorum=3)
+    seed_keys.write_seed_committee(folder / "committee", committee)
+    paths = {
+        "member": folder / "member" / seed_keys.KEYS_NAME,
+        "certificate": folder / "member" / seed_keys.certificate_name(0),
+        "committee": folder / "committee",
+    }
+    readers: dict[str, Callable[[Path], object]] = {
+        "member": lambda path: seed_keys.read_member_share(path.parent, committee),
+        "certificate": seed_keys.read_certificate,
+        "committee": seed_keys.read_seed_committee,
+    }
+    path, reader = paths[name], readers[name]
+
+    def read(data: bytes) -> None:
+        placed(path, data)
+        try:
+            reader(path)
+        except KeyFileError:
+            placed(path, data[:-32] + hashlib.sha256(data[:-32]).digest())
+            reader(path)
+
+    return Target(
+        seeds=(path.read_bytes(),),
+        run=read,
+        mutate=mutate_bytes,
+        refusals=(KeyFileError,),
+        covers=(f"secagg.storage.seed_keys:{reader.__name__ if name != 'member' else 'read_member_share'}",),
+        others=tuple(other.read_bytes() for other in paths.values() if other != path),
+        canaries=_secrets(keys),
+    )
+
+
+def _secrets(keys: MemberKeys) -> tuple[str, ...]:
+    secrets = (keys.identity.secret, *(key.key.secret for key in keys.epochs))
+    return tuple(text for secret in secrets for text in (secret.reveal().hex(), repr(secret.reveal())))
