@@ -47,6 +47,10 @@ class CommitteeKey(Protocol):
         """32 bytes that clients pin: a hash of all that must not change from one session to the next."""
 
     @property
+    def expires(self) -> int | None:
+        """The time from which on the key must not be used, in seconds since 1970-01-01 00:00 UTC; None if never."""
+
+    @property
     def bits(self) -> int:
         """The size of the key, in the usual measure of its kind."""
 

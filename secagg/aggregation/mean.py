@@ -267,6 +267,7 @@ class SecureMean:
             roster=self.roster,
             attached=opening_rules(self.noise),
             committee=self.committee,
+            expires=None if self.committee is None else self.committee.key.expires,
         )
 
     def rotation(self, session: Session) -> Rotation:

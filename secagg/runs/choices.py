@@ -3,6 +3,7 @@
 from protocols import Adversary, BrokenProtocol, SecureSum, load, loadable
 from protocols.errors import ParameterError
 from protocols.registry import error_text, suggest
+from protocols.seeds import SeedSum
 from secagg.errors import ConfigurationError
 from secagg.runs.config import TrainingConfig
 from secagg.simulation.committee import MAKE, SimulatedCommittee
@@ -11,6 +12,8 @@ from secagg.simulation.committee import MAKE, SimulatedCommittee
 def choose_committee(config: TrainingConfig) -> SimulatedCommittee | None:
     """Return the committee, if the protocol needs one.
 
+    The keys of a committee by replicated seeds need no ceremony. If there is no folder, they are made now.
+
     Raises:
         UnknownProtocol: There is no such protocol.
         BrokenProtocol: It cannot be loaded.
@@ -18,8 +21,13 @@ def choose_committee(config: TrainingConfig) -> SimulatedCommittee | None:
             two sums of one session, or has another key than the settings say.
         KeyFileError: A file is damaged, belongs to another committee, or can be read by others than its owner.
     """
-    needed = load(config.protocol).needs_committee
+    kind = load(config.protocol)
+    needed = kind.needs_committee
     if config.committee is None:
+        if issubclass(kind, SeedSum):
+            return SimulatedCommittee.drawn(
+                clients=config.clients, adversarial=config.adversarial, adversary=config.adversary
+            )
         if needed:
             raise ConfigurationError(
                 f"committee: expected the folder of one, which {config.protocol} needs, found none. Make it with "

@@ -190,7 +190,7 @@ def prepare(config: TrainingConfig) -> Prepared:
         _check_terms(members.terms(range(config.asked))[0], mean)
     if config.by_poisson:
         choose_protocol(config, clients=config.clients)  # The largest session that may be drawn.
-    if simulated is not None:
+    if simulated is not None and config.committee is not None:
         config = _naming_key(config, simulated)
     return Prepared(
         config=config,

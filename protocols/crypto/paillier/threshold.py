@@ -108,6 +108,10 @@ class ThresholdKey:
         return self.threshold - 1
 
     @property
+    def expires(self) -> None:
+        """Such a key has no dates."""
+
+    @property
     def pin(self) -> bytes:
         """32 bytes that clients pin: the fingerprint, since the key never changes."""
         return self.fingerprint
