@@ -120,12 +120,14 @@ class Derived:
 
     @property
     def quorum(self) -> int:
-        """The number of members that must answer: to agree, or to decide what the claims say if that takes more.
+        """The number of members that must answer: to agree, to cover all sets, and to decide what the claims say.
 
-        With fewer than 2t + 1 members no number decides, and the sum is not verified.
+        Fewer than t + 1 members may lack a set. With fewer than 2t + 1 members in the committee no number decides, and
+        the sum is not verified.
         """
-        deciding = 2 * self.key.colluding + 1
-        return max(self.key.threshold, deciding) if deciding <= self.key.members else self.key.threshold
+        colluding = self.key.colluding
+        deciding = 2 * colluding + 1
+        return max(self.key.threshold, deciding if deciding <= self.key.members else colluding + 1)
 
     def number_of(self, member: int) -> int:
         """Return the place of a party in the committee, from 0."""
