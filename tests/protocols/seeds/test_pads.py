@@ -1,4 +1,4 @@
-"""Sums of pads against an independent expansion: AES-256 in counter mode, one block at a time, and Python's integers."""
+"""Sums of pads against an independent expansion: AES-256 in counter mode, block by block, and Python's integers."""
 
 from typing import Final
 
@@ -25,7 +25,7 @@ def expansion(key: Secret, length: int, modulus: int) -> list[int]:
     """Return a pad: the encrypted blocks 0, 1, ..., read as little-endian words of 1, 2, 4 or 8 bytes."""
     bits = (modulus - 1).bit_length()
     size = 1 if bits <= 8 else 2 if bits <= 16 else 4 if bits <= 32 else 8
-    cipher = Cipher(algorithms.AES256(key.reveal()), modes.ECB())  # noqa: S305  # It builds the counter mode by hand.
+    cipher = Cipher(algorithms.AES256(key.reveal()), modes.ECB())  # It builds the counter mode by hand.
     stream = b""
     for block in range(-(-length * size // 16)):
         encryptor = cipher.encryptor()
