@@ -150,7 +150,9 @@ def test_entry_of_another_client_is_not_as_signed(server: WilfulServer) -> None:
 
 def test_client_that_signs_a_box_which_does_not_open_is_refused(server: WilfulServer) -> None:
     fields = entry_fields(server, CLIENTS[0])
-    found, hashed = complaints_of(resigned(with_box(fields, flipped(fields["box"], len(fields["box"]) - 1)), CLIENTS[0]), CLIENTS[0])
+    found, hashed = complaints_of(
+        resigned(with_box(fields, flipped(fields["box"], len(fields["box"]) - 1)), CLIENTS[0]), CLIENTS[0]
+    )
     assert list(found.reasons) == [Reason.DOES_NOT_OPEN]
     assert bytes(found.signatures) == signed(COMPLAINT, hashed + bytes([Reason.DOES_NOT_OPEN]))
 
