@@ -1,8 +1,8 @@
 """What all parties of a `SeedSum` derive from the session, each by itself: hashes, keys, statements, sizes.
 
-D is the session's digest, H is SHA-256, and MAC(k, x) is HMAC-SHA256 (RFC 2104). Numbers have a fixed width, big-endian:
-four bytes for a party, two for a set, eight for a weight. Each hash begins with a label of its own, and each of its
-fields has a fixed length or is itself a hash. So no two statements have the same bytes.
+D is the session's digest, H is SHA-256, and MAC(k, x) is HMAC-SHA256 (RFC 2104). Numbers have a fixed width and are
+big-endian: four bytes for a party, two for a set, eight for a weight. Each hash begins with a label of its own, and
+each of its fields has a fixed length or is itself a hash. So no two statements have the same bytes.
 
     hash of seed a       MAC(seed, "secagg seeds hash v1" | D | client | a)
     key of pad a         MAC(seed, "secagg seeds pad v1" | D | client | a)

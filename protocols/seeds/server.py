@@ -28,8 +28,8 @@ from protocols.seeds.party import AGREEMENT, CLAIMS, COMPLAINT, ENTRY, Reason
 from protocols.snapshot import State
 
 MOST_COMPLAINTS: Final = 0.1
-"""The largest share of the clients of which one member may complain. A member that complains of more is left out instead
-of the clients, if as many members are left without it as must answer (`Derived.quorum`)."""
+"""The largest share of the clients of which one member may complain. A member that complains of more is left out, and
+not the clients, if as many members are left without it as must answer (`Derived.quorum`)."""
 
 
 class ServerState(State, kw_only=True):

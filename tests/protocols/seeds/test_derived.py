@@ -90,7 +90,7 @@ def test_seed_gives_another_value_for_each_session_client_set_and_seed(name: str
         return found.reveal() if isinstance(found, Secret) else bytes(found)
 
     right = {"derived": DERIVED, "seed": SEED, "client": 1, "number": 1}
-    others = {"derived": [OTHER], "seed": [SEED_2], "client": [0, 2, 256], "number": [0, 2, 256]}
+    others: dict[str, list[Any]] = {"derived": [OTHER], "seed": [SEED_2], "client": [0, 2, 256], "number": [0, 2, 256]}
     found = values(call, right, others)
     assert len(set(found)) == len(found) == 9
 
@@ -100,7 +100,12 @@ def test_info_differs_for_each_session_client_member_and_hashes() -> None:
         return derived.box_info(**fields)
 
     right = {"derived": DERIVED, "seed_hashes": bytes(128), "client": 1, "member": 2}
-    others = {"derived": [OTHER], "seed_hashes": [b"\1" + bytes(127)], "client": [0, 2], "member": [0, 1, 3]}
+    others: dict[str, list[Any]] = {
+        "derived": [OTHER],
+        "seed_hashes": [b"\1" + bytes(127)],
+        "client": [0, 2],
+        "member": [0, 1, 3],
+    }
     found = values(call, right, others)
     assert len(set(found)) == len(found) == 8
 
@@ -110,7 +115,7 @@ def test_entry_differs_for_each_session_client_and_part() -> None:
         return derived.entry(*parts, *fields.values())
 
     right = {"derived": DERIVED, "client": 1, "padded": bytes(32), "hashes": bytes(128), "boxes": bytes(128)}
-    others = {
+    others: dict[str, list[Any]] = {
         "derived": [OTHER],
         "client": [0, 2],
         "padded": [b"\1" + bytes(31)],
@@ -144,7 +149,12 @@ def test_root_differs_for_each_session_client_weight_entry_number_and_order() ->
 
 def test_claim_differs_for_each_session_root_set_and_sum() -> None:
     right = {"derived": DERIVED, "root": ENTRIES[0], "number": 1, "pads": bytes(10)}
-    others = {"derived": [OTHER], "root": ENTRIES[1:], "number": [0, 2, 256], "pads": [bytes(9) + b"\1"]}
+    others: dict[str, list[Any]] = {
+        "derived": [OTHER],
+        "root": ENTRIES[1:],
+        "number": [0, 2, 256],
+        "pads": [bytes(9) + b"\1"],
+    }
 
     def call(derived: Derived, **fields: Any) -> bytes:
         return derived.claim(**fields)

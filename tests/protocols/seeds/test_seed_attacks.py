@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from protocols import packing
+from protocols.crypto import hpke
 from protocols.crypto.keystream import add_mask, word_dtype
 from protocols.crypto.secret import Secret
 from protocols.errors import (
@@ -28,7 +29,7 @@ from protocols.identity import Signatures
 from protocols.machine import Client
 from protocols.replay import MemoryOpenings, MemoryRecord
 from protocols.secure_sum import Finish
-from protocols.seeds import MemberShare, SeedSum, claims, pads, party
+from protocols.seeds import MemberShare, SeedSum, claims, pads
 from protocols.seeds import server as server_module
 from protocols.seeds.derived import Derived, hash_of
 from protocols.seeds.messages import Agreement, Certificate, Proposal, SeedInput, SumShares
@@ -60,6 +61,12 @@ FEWER: Final = ALL - {VICTIM}
 
 def minus(one: list[int], other: list[int], modulus: int = 2**16) -> list[int]:
     return [(first - second) % modulus for first, second in zip(one, other, strict=True)]
+
+
+def answering(**answers: Callable[[SeedParty, Any], Any]) -> Any:
+    """Return the table of steps with other answers of the members."""
+    rows: tuple[Any, ...] = STEPS
+    return tuple(replace(row, answer=answers.get(row.name, row.answer)) for row in rows)
 
 
 def sum_with(server: WilfulServer, contributors: Collection[int], by: Collection[int]) -> list[int] | None:
@@ -199,7 +206,7 @@ def signature_first(party: SeedParty, proposal: Proposal) -> Agreement:
 class SignsFirst(SeedSum):
     """The protocol in which the record comes after the signature."""
 
-    steps = tuple(replace(row, answer=signature_first) if row.name == "agree" else row for row in STEPS)
+    steps = answering(agree=signature_first)
 
 
 class _CrashError(Exception):
@@ -258,7 +265,7 @@ def test_member_that_crashes_between_signature_and_record_signs_no_second_set(
         signatures |= {member: server.agreement(machine, contributors) for member, machine in machines.items()}
         shares = {member: server.shares(machine, signatures) for member, machine in machines.items()}
         sums.append(server.total(contributors, shares))
-    assert minus(*sums) == server.inputs[VICTIM].tolist()
+    assert minus(sums[0], sums[1]) == server.inputs[VICTIM].tolist()
 
 
 # What the record is compared with, and when.
@@ -299,10 +306,7 @@ def open_and_record(party: SeedParty, certificate: Certificate) -> SumShares:
 class RecordsAtOpening(SeedSum):
     """The protocol in which contexts are recorded when a sum is opened."""
 
-    steps = tuple(
-        replace(row, answer={"agree": agree_without_context, "open_sum": open_and_record}.get(row.name, row.answer))
-        for row in STEPS
-    )
+    steps = answering(agree=agree_without_context, open_sum=open_and_record)
 
 
 @pytest.mark.parametrize("kind", [RecordsAtOpening, SeedSum])
@@ -334,7 +338,7 @@ def test_two_sessions_of_one_context_are_not_opened_by_two_honest_members(kind: 
             return
         sums.append(server.total(contributors, shares))
     assert kind is RecordsAtOpening
-    assert minus(*sums) == server.inputs[VICTIM].tolist()
+    assert minus(sums[0], sums[1]) == server.inputs[VICTIM].tolist()
 
 
 class RecordsOfKeys:
@@ -383,7 +387,7 @@ def test_member_with_a_new_epochs_key_signs_no_second_set_under_one_context(*, b
             with pytest.raises(UnsafeOpening):
                 server.agreement(machine, contributors)
     if by_epoch:
-        assert minus(*sums) == server.inputs[VICTIM].tolist()
+        assert minus(sums[0], sums[1]) == server.inputs[VICTIM].tolist()
 
 
 # What is signed.
@@ -463,7 +467,7 @@ def agree_with_claims(member: SeedParty, proposal: Proposal) -> Agreement:
 class ClaimsEarly(SeedSum):
     """The protocol in which members claim when they sign."""
 
-    steps = tuple(replace(row, answer=agree_with_claims) if row.name == "agree" else row for row in STEPS)
+    steps = answering(agree=agree_with_claims)
 
 
 def known_pads(server: WilfulServer, corrupt: int, contributors: Collection[int]) -> dict[int, int]:
@@ -515,7 +519,7 @@ def test_claim_before_the_certificate_lets_the_server_try_candidates_for_two_sum
         claimed = server.agreement(server.member(member), contributors)[64:]
         place = SeedSets(3, 1).of(MEMBERS.index(member)).index(unknown)
         found.append([guessed(server, contributors, claimed[32 * place : 32 * place + 32], unknown)])
-    assert minus(*found) == server.inputs[VICTIM].tolist()
+    assert minus(found[0], found[1]) == server.inputs[VICTIM].tolist()
     real = WilfulServer(seed_scenario(3, 1, length=1))
     machine = real.member(MEMBERS[0])
     signature = real.agreement(machine, ALL)
@@ -646,7 +650,7 @@ def replayed(scenario: Scenario, message: SeedInput) -> list[int]:
         sealed = memoryview(hashes + b"".join(boxes) + signature)
         run.server.receive(client, scenario.codec.encode(MASK, SeedInput(message.padded, sealed)))
     run.progress = run.server.advance()
-    return run.finish().total.tolist()
+    return [int(each) for each in run.finish().total]
 
 
 @pytest.mark.parametrize("session_id", [b"a session of seeds", b"a later session of seeds"])
@@ -672,7 +676,7 @@ class _SealedForAnother(SeedParty):
 
     def _box(self, member: int, seeds: list[Secret], hashes: bytes) -> bytes:
         derived = self._derived
-        return party.hpke.seal(
+        return hpke.seal(
             derived.key.public_keys[member],
             info=derived.box_info(hashes, client=self._party, member=(member + 1) % derived.key.members),
             plaintext=b"".join(seeds[number].reveal() for number in derived.sets.of(member)),
@@ -773,7 +777,7 @@ def test_clients_hand_in_nothing_to_a_second_committee_under_one_context(kind: t
         assert total is not None
         sums.append(total)
     if kind is _Forgetful:
-        assert minus(*sums) == server.inputs[VICTIM].tolist()
+        assert minus(sums[0], sums[1]) == server.inputs[VICTIM].tolist()
 
 
 def test_new_epoch_of_the_same_committee_is_no_second_committee() -> None:
