@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
 import pytest
 
 from protocols.crypto import hpke
@@ -16,14 +17,15 @@ from protocols.errors import (
     RemoteError,
     SessionReused,
     UnsafeOpening,
+    UnsafeSession,
 )
 from protocols.identity import Signatures
 from protocols.machine import Client
 from protocols.replay import MemoryOpenings
-from protocols.seeds import MemberShare
 from protocols.seeds.derived import hash_of
 from protocols.seeds.messages import Certificate, Complaints, Entries, Proposal, SumShares
 from protocols.seeds.party import AGREEMENT, CLAIMS, COMPLAINT, ENTRY, Reason, SeedParty
+from protocols.session import Participant
 from protocols.terms import Keyholder
 from protocols.testing import SNAPSHOT_KEY, ProtocolRun, Scenario
 from protocols.testing.repeatable import fixed_identity, repeatable_entropy
@@ -454,13 +456,13 @@ def test_member_keeps_only_the_contributors_seeds_once_it_has_signed(server: Wil
 
 def test_client_that_is_no_member_answers_nothing_of_a_member(server: WilfulServer) -> None:
     run = ProtocolRun(SCENARIO)
-    party = run.clients[CLIENTS[0]]._party
-    for attempt in (
-        lambda: party.agree(Proposal(IN_ORDER, (1,) * 5)),
-        lambda: party.open_sum(Certificate((), memoryview(b""), ())),
+    party: Any = run.clients[CLIENTS[0]]._party
+    for answer, request in (
+        (party.agree, Proposal(IN_ORDER, (1,) * 5)),
+        (party.open_sum, Certificate((), memoryview(b""), ())),
     ):
         with pytest.raises(OrderError, match="is not a member of the committee"):
-            attempt()
+            answer(request)
 
 
 def test_share_of_another_kind_of_committee_is_refused() -> None:
@@ -469,7 +471,7 @@ def test_share_of_another_kind_of_committee_is_refused() -> None:
     wrong = Keyholder(
         share=committee_keys.key_shares()[0], openings=MemoryOpenings(), minimum_contributors=3, roster=own.roster
     )
-    with pytest.raises(ParameterError):
+    with pytest.raises(UnsafeSession, match="another key"):
         Client(
             SCENARIO.protocol,
             SCENARIO.session,
@@ -479,4 +481,13 @@ def test_share_of_another_kind_of_committee_is_refused() -> None:
             keyholder=wrong,
             clock=SCENARIO.clock,
         )
-    assert isinstance(own.share, MemberShare)
+    participant = Participant(
+        client=FIRST,
+        vector=np.empty(0, dtype=np.uint16),
+        attached=(),
+        terms=None,
+        keyholder=wrong,
+        entropy=bytes,
+    )
+    with pytest.raises(ParameterError, match="expected a MemberShare of a SeedCommittee, found KeyShare"):
+        SeedParty(DERIVED, participant)

@@ -4,7 +4,7 @@ The variants are made here, and exist nowhere else. `WilfulServer` is a maliciou
 and asks members for what it likes. A corrupt member has as many machines as it likes, each with a record of its own.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final

@@ -201,9 +201,9 @@ def test_share_of_another_place_identity_or_epoch_is_refused() -> None:
     for index, identity, key in ((2, 0, 0), (1, 1, 0), (1, 1, 1)):
         with pytest.raises(ParameterError, match="identity: expected that of member"):
             MemberShare(FIVE, index, fixed_identity(identity), issued(key)[1])
-    for key in (issued(0, epoch=1)[1], issued(1)[1]):
+    for epoch_key in (issued(0, epoch=1)[1], issued(1)[1]):
         with pytest.raises(ParameterError, match="epoch key: expected that of epoch 0"):
-            MemberShare(FIVE, 1, fixed_identity(0), key)
+            MemberShare(FIVE, 1, fixed_identity(0), epoch_key)
 
 
 def test_share_shows_nothing_of_its_secrets_and_cannot_be_copied() -> None:
