@@ -167,7 +167,7 @@ class MemoryRecord:
         committees = self._committees.setdefault((identity, context), set())
         check_committees(committees, committee)
         self._steps[identity, session_id] = number
-        if vector:
+        if vector and session_id not in counted:
             counted.add(session_id)
             committees |= {committee} - {b""}
 

@@ -320,9 +320,9 @@ class SecureSum(ABC):
             session: The session.
             now: Seconds since 1970-01-01 00:00 UTC.
         """
-        if session.expires is not None and now >= session.expires:
+        if session.expires is not None and not now < session.expires:  # A clock that gives no number expires too.
             raise SessionExpired(
-                f"time: expected a time before {session.expires}, when the session expires, found {int(now)}. Start a "
+                f"time: expected a time before {session.expires}, when the session expires, found {now:.0f}. Start a "
                 "new session."
             )
 

@@ -1,8 +1,8 @@
 """What all parties of a `SeedSum` derive from the session, each by itself: hashes, keys, statements, sizes.
 
-D is the session's digest, H is SHA-256, and MAC(k, x) is HMAC-SHA256 (RFC 2104). Numbers have a fixed width, big-endian:
-four bytes for a party, two for a set, eight for a weight. Each hash begins with a label of its own, and each of its
-fields has a fixed length or is itself a hash. So no two statements have the same bytes.
+D is the session's digest, H is SHA-256, and MAC(k, x) is HMAC-SHA256 (RFC 2104). Numbers have a fixed width and are
+big-endian: four bytes for a party, two for a set, eight for a weight. Each hash begins with a label of its own, and
+each of its fields has a fixed length or is itself a hash. So no two statements have the same bytes.
 
     hash of seed a       MAC(seed, "secagg seeds hash v1" | D | client | a)
     key of pad a         MAC(seed, "secagg seeds pad v1" | D | client | a)
@@ -120,12 +120,14 @@ class Derived:
 
     @property
     def quorum(self) -> int:
-        """The number of members that must answer: to agree, or to decide what the claims say if that takes more.
+        """The number of members that must answer: to agree, to cover all sets, and to decide what the claims say.
 
-        With fewer than 2t + 1 members no number decides, and the sum is not verified.
+        Fewer than t + 1 members may lack a set. With fewer than 2t + 1 members in the committee no number decides, and
+        the sum is not verified.
         """
-        deciding = 2 * self.key.colluding + 1
-        return max(self.key.threshold, deciding) if deciding <= self.key.members else self.key.threshold
+        colluding = self.key.colluding
+        deciding = 2 * colluding + 1
+        return max(self.key.threshold, deciding if deciding <= self.key.members else colluding + 1)
 
     def number_of(self, member: int) -> int:
         """Return the place of a party in the committee, from 0."""

@@ -28,8 +28,8 @@ from protocols.seeds.party import AGREEMENT, CLAIMS, COMPLAINT, ENTRY, Reason
 from protocols.snapshot import State
 
 MOST_COMPLAINTS: Final = 0.1
-"""The largest share of the clients of which one member may complain. If a quorum is left without it, a member that
-complains of more is left out instead of the clients."""
+"""The largest share of the clients of which one member may complain. A member that complains of more is left out, and
+not the clients, if as many members are left without it as must answer (`Derived.quorum`)."""
 
 
 class ServerState(State, kw_only=True):
@@ -159,9 +159,9 @@ class SeedServer:
         return {member: proposal for member in state.complaints if member not in left_out}
 
     def _members_left_out(self) -> frozenset[int]:
-        """Return the members that complain of too many clients, as long as a quorum is left without them."""
+        """Return the members that complain of too many clients, as long as enough are left without them."""
         complaints = self.state.complaints
-        spare, most = len(complaints) - self._derived.key.threshold, MOST_COMPLAINTS * len(self.state.entries)
+        spare, most = len(complaints) - self._derived.quorum, MOST_COMPLAINTS * len(self.state.entries)
         loud = sorted((member for member in complaints if len(complaints[member]) > most),
                       key=lambda member: -len(complaints[member]))  # fmt: skip
         return frozenset(loud[: max(spare, 0)])

@@ -36,7 +36,7 @@ __all__ = [
     "SessionStoreUnavailable",
 ]
 
-_KNOWN: Final = "SELECT round, counted FROM sessions WHERE identity = ?1 AND session_id = ?2"
+_KNOWN: Final = "SELECT round, counted, context, committee FROM sessions WHERE identity = ?1 AND session_id = ?2"
 _COMMITTEES: Final = (
     "SELECT DISTINCT committee FROM sessions WHERE identity = ?1 AND context = ?2 AND counted = 1 AND committee <> X''"
 )
@@ -156,7 +156,8 @@ class SessionStore(Store):
         with self._turn:
             with self._typed():
                 # No other process writes to the file, so what is read here still holds when the row is written.
-                last, counted = self._run(_KNOWN, identity, session_id).fetchone() or (-1, 0)
+                known = self._run(_KNOWN, identity, session_id).fetchone()
+                last, counted, its_context, its_committee = known or (-1, 0, b"", b"")
                 others = 0 if cap is None or counted else self._count(identity)
                 committees = [found for (found,) in self._run(_COMMITTEES, identity, hashed).fetchall()]
             if number <= last or (last == -1 and number):
@@ -167,8 +168,10 @@ class SessionStore(Store):
             if not counted:
                 check_participations(others, cap)
             check_committees(committees, committee)
+            # What the vector was sent under stays, whatever a later step says. (Rows of earlier formats do not say it.)
+            where = (its_context, its_committee) if counted and its_context else (hashed, committee)
             with self._typed():
-                row = (identity, session_id, number, int(counted or vector), hashed, committee)
+                row = (identity, session_id, number, int(counted or vector), *where)
                 self._run(self.insert, *row, self._digest(*row))  # One statement is one transaction.
 
     def participations(self, identity: bytes) -> int:

@@ -95,7 +95,9 @@ class MemoryStores:
         committee: bytes = b"",
     ) -> None:
         """See `ParticipationStore`."""
-        self._replayed().record(identity, session_id, number, vector=vector, cap=cap, context=context, committee=committee)
+        self._replayed().record(
+            identity, session_id, number, vector=vector, cap=cap, context=context, committee=committee
+        )
         self._steps.append((identity, session_id, number, vector))
 
     def participations(self, identity: bytes) -> int:

@@ -189,7 +189,9 @@ class _Openings:
                 contributors=its_contributors,
                 minimum=minimum,
             )
-        before.record(key=key, session_id=session_id, context=context, contributors=contributors, minimum=minimum, root=root)
+        before.record(
+            key=key, session_id=session_id, context=context, contributors=contributors, minimum=minimum, root=root
+        )
         self._disk.write(lambda: opened.append((session_id, context, contributors)))
 
 

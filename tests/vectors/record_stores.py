@@ -14,7 +14,11 @@ from secagg.storage.session_store import SessionStore
 SESSIONS: Final = "sessions.sqlite"
 FIRST_SESSIONS: Final = "sessions-1.sqlite"
 """The session store of format 1, which no version makes any more."""
+SECOND_SESSIONS: Final = "sessions-2.sqlite"
+"""The session store of format 2, which no version makes any more."""
 OPENINGS: Final = "openings.sqlite"
+FIRST_OPENINGS: Final = "openings-1.sqlite"
+"""The store of openings of format 1, which no version makes any more. It lacks the opening with a root."""
 
 CLIENT: Final = bytes(range(32))
 OTHER_CLIENT: Final = bytes(range(32, 64))
@@ -24,6 +28,10 @@ ANSWERED: Final = ((CLIENT, b"session number 1", 3), (CLIENT, b"session number 2
 VECTOR_STEP: Final = 1
 """The step from which a session counts."""
 
+CONTEXT: Final = b"model A"
+COMMITTEE: Final = bytes(range(160, 192))
+"""The context and the committee of each session, in format 3."""
+
 SHARE: Final = bytes(range(64, 96))
 OTHER_SHARE: Final = bytes(range(96, 128))
 OPENED: Final = (
@@ -31,7 +39,11 @@ OPENED: Final = (
     (SHARE, b"session number 2", b"model B", (0, 7, 4_294_967_294), 2),
     (OTHER_SHARE, b"session number 3", b"model A", tuple(range(100, 120)), 8),
 )
-"""Share, session, context, contributors and the minimum."""
+"""Share, session, context, contributors and the minimum, of openings without a root."""
+
+ROOTED: Final = (OTHER_SHARE, b"session number 4", b"model C", tuple(range(9)), 3)
+ROOT: Final = bytes(range(128, 160))
+"""The opening with a root, and the root."""
 
 
 def main(folder: Path) -> None:
@@ -39,10 +51,21 @@ def main(folder: Path) -> None:
     with SessionStore.create(folder / SESSIONS) as sessions:
         for identity, session_id, last in ANSWERED:
             for number in range(last + 1):
-                sessions.record(identity, session_id, number, vector=number == VECTOR_STEP)
+                counts = number == VECTOR_STEP
+                sessions.record(identity, session_id, number, vector=counts, context=CONTEXT, committee=COMMITTEE)
     with OpeningStore.create(folder / OPENINGS) as openings:
-        for key, session_id, context, contributors, minimum in OPENED:
-            openings.record(key=key, session_id=session_id, context=context, contributors=contributors, minimum=minimum)
+        for (key, session_id, context, contributors, minimum), root in (
+            *((opened, b"") for opened in OPENED),
+            (ROOTED, ROOT),
+        ):
+            openings.record(
+                key=key,
+                session_id=session_id,
+                context=context,
+                contributors=contributors,
+                minimum=minimum,
+                root=root,
+            )
 
 
 if __name__ == "__main__":

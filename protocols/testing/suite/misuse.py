@@ -140,14 +140,14 @@ class MisuseTests(Suite):
                 join((*secrets[1:], bad), own)
 
     def test_every_session_field_that_is_accepted_has_a_scenario(self) -> None:
-        """A roster, attached secrets or a committee that the protocol accepts must not go untested."""
+        """A roster, attached secrets, a committee or an expiry that the protocol accepts must not go untested."""
         for kind in self.kinds():
             sessions = [each.session for each in self.scenarios if type(each.protocol) is kind]
             used = {name for session in sessions for name in session.extras()}
             assert used >= set(kind.accepts), f"{kind.name} accepts {set(kind.accepts) - used}"
 
     def test_session_field_that_the_protocol_does_not_accept_is_refused(self, scenario: Scenario) -> None:
-        """By the server and by every client: a roster, attached secrets, a committee."""
+        """By the server and by every client: a roster, attached secrets, a committee, an expiry."""
         protocol, session = scenario.protocol, scenario.session
         for extra in Extra:
             if extra in protocol.accepts:

@@ -11,7 +11,7 @@ from protocols.committee import Committee
 from protocols.errors import ParameterError
 from protocols.identity import Roster
 from protocols.secure_sum import SecureSum
-from protocols.session import Extra, Opening, Session
+from protocols.session import MAX_TIME, Extra, Opening, Session
 from protocols.testing.repeatable import fixed_identity, fixed_roster
 from protocols.testing.suite.base import STRANGER
 
@@ -60,6 +60,8 @@ def with_extra(session: Session, extra: Extra) -> Session:
             return replace(session, attached=(_OPENING,))
         case Extra.COMMITTEE:
             return replace(session, committee=stand_in_committee((21, 22, 23)))
+        case Extra.EXPIRES:
+            return replace(session, expires=MAX_TIME)
         case _ as never:
             assert_never(never)
 
@@ -82,6 +84,8 @@ def other_sessions(session: Session) -> Iterator[Session]:
     yield replace(session, attached=(*session.attached, replace(_OPENING, least_dropped=2)))
     yield replace(session, attached=(*session.attached, replace(_OPENING, most_dropped=5)))
     yield from _other_committees(session)
+    yield replace(session, expires=None if session.expires else MAX_TIME)
+    yield replace(session, expires=MAX_TIME - 1)
     yield replace(session, length=session.length + 1)
     yield replace(session, modulus=session.modulus - 1)
     yield replace(session, modulus=2**64 if session.modulus < 2**64 else 2**63)

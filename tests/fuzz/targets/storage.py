@@ -26,6 +26,8 @@ from tests.vectors import record_stores
 from tests.vectors.recorded import VECTORS
 
 _KEYS: Final = VECTORS / "keys" / "committee"
+_SESSIONS: Final = ("sessions.sqlite", "sessions-2.sqlite", "sessions-1.sqlite")
+_OPENINGS: Final = ("openings.sqlite", "openings-1.sqlite")
 
 
 def entries() -> list[Entry]:
@@ -36,8 +38,8 @@ def entries() -> list[Entry]:
         Entry("keys/public/content", 4, partial(_key_content, "committee.pub")),
         Entry("keys/member/content", 8, partial(_key_content, "member-1.key")),
         Entry("keys/folder", 1, _key_folder),
-        Entry("stores/sessions/file", 12, partial(_store_file, SessionStore, ("sessions.sqlite", "sessions-1.sqlite"))),
-        Entry("stores/openings/file", 12, partial(_store_file, OpeningStore, ("openings.sqlite",))),
+        Entry("stores/sessions/file", 12, partial(_store_file, SessionStore, _SESSIONS)),
+        Entry("stores/openings/file", 12, partial(_store_file, OpeningStore, _OPENINGS)),
         Entry("stores/sessions/rows", 12, partial(_store_rows, SessionStore)),
         Entry("stores/openings/rows", 12, partial(_store_rows, OpeningStore)),
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from protocols import SessionReused, UnsafeOpening
+from protocols.errors import UnsafeSession
 from secagg.storage.opening_store import OpeningStore
 from secagg.storage.session_store import SessionStore
 from tests.vectors import record_stores as recorder
@@ -26,14 +27,14 @@ def contents(path: Path) -> list[object]:
         return [*found, schema, *sorted(connection.execute(f"SELECT * FROM {name}"))]
 
 
-@pytest.fixture(params=[recorder.SESSIONS, recorder.FIRST_SESSIONS])
+@pytest.fixture(params=[recorder.SESSIONS, recorder.SECOND_SESSIONS, recorder.FIRST_SESSIONS])
 def sessions(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return private_copy(STORES / request.param, tmp_path / recorder.SESSIONS)
 
 
-@pytest.fixture
-def openings(tmp_path: Path) -> Path:
-    return private_copy(STORES / recorder.OPENINGS, tmp_path / recorder.OPENINGS)
+@pytest.fixture(params=[recorder.OPENINGS, recorder.FIRST_OPENINGS])
+def openings(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    return private_copy(STORES / request.param, tmp_path / recorder.OPENINGS)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,17 +63,74 @@ def test_recorded_sessions_count_as_they_did_and_all_of_the_first_format_do(sess
         assert store.participations(bytes(32)) == 0
 
 
-def test_store_of_the_first_format_is_written_anew_in_this_one(tmp_path: Path) -> None:
-    """The rows are those that were recorded in this format, but that all of them count."""
-    path = private_copy(STORES / recorder.FIRST_SESSIONS, tmp_path / "store")
-    assert contents(path)[1] == (1,)
+@pytest.mark.parametrize(("name", "version"), [(recorder.FIRST_SESSIONS, 1), (recorder.SECOND_SESSIONS, 2)])
+def test_session_store_of_an_earlier_format_is_written_anew_in_this_one(
+    name: str, version: int, tmp_path: Path
+) -> None:
+    """The rows are those that were recorded, without a committee. In the first format, all of them count."""
+    path = private_copy(STORES / name, tmp_path / "store")
+    assert contents(path)[1] == (version,)
     SessionStore(path).close()
     *header, first, second, third = contents(path)
     *expected, _, _, _ = contents(STORES / recorder.SESSIONS)
     assert header == expected
-    recorded = [(identity, session_id, last) for identity, session_id, last in recorder.ANSWERED]
-    assert [row[:4] for row in (first, second, third)] == [(*row, 1) for row in sorted(recorded)]  # type: ignore[index]
+    assert header[1] == (3,)
+    counted = [int(version == 1 or last >= recorder.VECTOR_STEP) for _, _, last in sorted(recorder.ANSWERED)]
+    recorded = [(*row, count, b"", b"") for row, count in zip(sorted(recorder.ANSWERED), counted, strict=True)]
+    assert [row[:6] for row in (first, second, third)] == recorded  # type: ignore[index]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_store_of_openings_of_the_first_format_is_written_anew_in_this_one(tmp_path: Path) -> None:
+    """The rows are those that were recorded, without a root."""
+    path = private_copy(STORES / recorder.FIRST_OPENINGS, tmp_path / "store")
+    assert contents(path)[1] == (1,)
+    OpeningStore(path).close()
+    *header, _, _, _ = contents(path)
+    *expected, _, _, _, _ = contents(STORES / recorder.OPENINGS)
+    assert header == expected
+    assert header[1] == (2,)
+    recorded = [row for row in contents(STORES / recorder.OPENINGS)[3:] if row[5] == b""]  # type: ignore[index]
+    assert contents(path)[3:] == recorded
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_recorded_opening_with_a_root_is_opened_again_for_that_root_alone(tmp_path: Path) -> None:
+    path = private_copy(STORES / recorder.OPENINGS, tmp_path / "store")
+    key, session_id, context, contributors, minimum = recorder.ROOTED
+    with OpeningStore(path) as store:
+        for root in (recorder.ROOT, bytes(32), b""):
+            try:
+                store.record(
+                    key=key,
+                    session_id=session_id,
+                    context=context,
+                    contributors=contributors,
+                    minimum=minimum,
+                    root=root,
+                )
+            except SessionReused:
+                assert root != recorder.ROOT
+            else:
+                assert root == recorder.ROOT
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [(recorder.SESSIONS, True), (recorder.SECOND_SESSIONS, False), (recorder.FIRST_SESSIONS, False)],
+)
+def test_recorded_committee_is_the_only_one_under_its_context(name: str, refused: bool, tmp_path: Path) -> None:
+    """An earlier format does not say which committee a session had, so nothing is refused after a migration."""
+    path = private_copy(STORES / name, tmp_path / "store")
+    with SessionStore(path) as store:
+        store.record(recorder.CLIENT, bytes(16), 0, context=recorder.CONTEXT, committee=recorder.COMMITTEE)
+        store.record(recorder.CLIENT, bytes(17), 0, context=b"model B", committee=bytes(32))
+        try:
+            store.record(recorder.CLIENT, bytes(18), 0, context=recorder.CONTEXT, committee=bytes(32))
+        except UnsafeSession:
+            assert refused
+        else:
+            assert not refused
 
 
 def test_sessions_that_are_not_recorded_are_answered(sessions: Path) -> None:

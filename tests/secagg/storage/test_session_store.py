@@ -305,8 +305,11 @@ def test_store_that_was_cut_is_refused(filled: Path, path: Path, kept: int) -> N
         ("UPDATE sessions SET identity = zeroblob(32) WHERE session_id = CAST('session number 0002' AS BLOB)",),
         ("UPDATE sessions SET counted = 0 WHERE session_id = CAST('session number 0002' AS BLOB)",),
         ("PRAGMA ignore_check_constraints = ON", "UPDATE sessions SET counted = 2"),
+        ("UPDATE sessions SET context = zeroblob(32) WHERE session_id = CAST('session number 0002' AS BLOB)",),
+        ("UPDATE sessions SET committee = zeroblob(32) WHERE session_id = CAST('session number 0002' AS BLOB)",),
         ("PRAGMA user_version = 1",),
-        ("PRAGMA user_version = 3",),
+        ("PRAGMA user_version = 2",),
+        ("PRAGMA user_version = 4",),
         ("PRAGMA application_id = 7",),
         ("DROP TABLE sessions",),
         ("CREATE TABLE other (a)",),
@@ -395,7 +398,8 @@ HALF_WRITTEN = textwrap.dedent("""
     connection.execute("BEGIN EXCLUSIVE")
     connection.execute("UPDATE sessions SET round = 0, digest = zeroblob(32)")
     for number in range(200):
-        connection.execute("INSERT INTO sessions VALUES (zeroblob(32), ?, 0, 0, zeroblob(2048))", (b"%032d" % number,))
+        row = "(zeroblob(32), ?, 0, 0, X'', X'', zeroblob(2048))"
+        connection.execute(f"INSERT INTO sessions VALUES {row}", (b"%032d" % number,))
     os.kill(os.getpid(), signal.SIGKILL)
 """)
 

@@ -20,12 +20,13 @@ from protocols.errors import ParameterError, ParticipationRefused, SessionReused
 from protocols.replay import MemoryRecord
 from secagg.storage.session_store import SessionStore, SessionStoreCorrupt, SessionStoreError, SessionStoreLocked
 from secagg.storage.store import Store
-from tests.vectors.record_stores import ANSWERED, FIRST_SESSIONS
+from tests.vectors.record_stores import ANSWERED, FIRST_SESSIONS, SECOND_SESSIONS
 from tests.vectors.recorded import VECTORS, private_copy
 
 ME, OTHER = bytes(range(32)), bytes(32)
 REPOSITORY = Path(__file__).parents[3]
 FIRST: Final = VECTORS / "stores" / FIRST_SESSIONS
+SECOND: Final = VECTORS / "stores" / SECOND_SESSIONS
 
 
 def session(number: int) -> bytes:
@@ -241,21 +242,24 @@ def test_store_that_is_killed_at_any_statement_counts_no_less_than_was_answered(
     assert seen == {(-1, 0), (0, 0), (1, 1)}
 
 
-def test_migration_that_is_killed_at_any_statement_leaves_one_of_the_two_formats(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("first", "version", "counted"), [(FIRST, 1, 2), (SECOND, 2, 1)])
+def test_migration_that_is_killed_at_any_statement_leaves_one_of_the_two_formats(
+    tmp_path: Path, first: Path, version: int, counted: int
+) -> None:
     versions = []
-    for copy in kills(FIRST, tmp_path, "open"):
-        version, found = rows(copy)
+    for copy in kills(first, tmp_path, "open"):
+        found_version, found = rows(copy)
         assert sorted(found) == sorted(ANSWERED)
-        versions.append(version)
+        versions.append(found_version)
         for _ in range(2):
             with SessionStore(copy) as store:
-                assert (store.participations(ME), rows_of(store)) == (2, sorted(ANSWERED))
+                assert (store.participations(ME), rows_of(store)) == (counted, sorted(ANSWERED))
     assert versions == sorted(versions)
-    assert set(versions) == {1, 2}
+    assert set(versions) == {version, SessionStore.format_version}
 
 
 def rows_of(store: SessionStore) -> list[tuple[bytes, bytes, int]]:
-    return sorted((identity, session_id, number) for identity, session_id, number, _, _ in store._run(store.rows))
+    return sorted((identity, session_id, number) for identity, session_id, number, *_ in store._run(store.rows))
 
 
 @pytest.mark.parametrize("written", [0, 1024, 9000])
