@@ -1,24 +1,39 @@
 """Keystreams and masks: AES-256 in counter mode (NIST SP 800-38A), keyed by a 32-byte seed with no other use.
 
 A mask's keystream is read as little-endian words of the smallest unsigned type that holds every entry below the
-modulus, a power of two, so words are uniform modulo it. Expansion and addition use one small buffer that stays in
-cache.
+modulus, a power of two, so words are uniform modulo it. Masks are expanded and added piece by piece, so that one piece
+of all masks and of the total stays in cache. If there is enough work, the masks are divided among several cores. The
+result does not depend on their number, because addition modulo the word size commutes.
 """
 
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
+from protocols.crypto.counter_mode import CounterMode, mode_of_long_streams, segments
 from protocols.crypto.secret import Secret
 
 Words = NDArray[np.unsignedinteger[Any]]
 
+SignedMask = tuple[np.ufunc, Secret]
+"""`np.add` or `np.subtract`, and the seed of a mask."""
+
 CHUNK_BYTES: Final = 128 * 1024
 """Largest buffer of `Keystream.fill`, in bytes; a buffer of this size stays in cache."""
 
+LONG_BYTES: Final = 64 * 1024
+"""The length from which on the mode is chosen. Below it, GCM's second context costs more time than GCM saves."""
+
 _ZEROS = memoryview(bytes(CHUNK_BYTES))
+_MASKS_AT_ONCE = 64
+_MAX_CORES = 4
+_BYTES_PER_CORE = 4 * 1024 * 1024  # The least work for which a thread is worth its start.
 
 
 def word_dtype(modulus: int) -> np.dtype[np.unsignedinteger[Any]]:
@@ -33,42 +48,108 @@ class Keystream:
 
     Args:
         seed: 32 bytes that are expanded to nothing else. Otherwise the constant first counter block is not secure.
+        expected_bytes: About how many bytes will be read. It decides how fast the bytes come, and never what they are.
     """
 
-    __slots__ = ("_encryptor",)
+    __slots__ = ("_context", "_left", "_segments")
 
-    def __init__(self, seed: Secret) -> None:
-        self._encryptor = Cipher(algorithms.AES256(seed.reveal()), modes.CTR(bytes(16))).encryptor()
+    def __init__(self, seed: Secret, *, expected_bytes: int = 0) -> None:
+        mode = CounterMode.CTR if expected_bytes < LONG_BYTES else mode_of_long_streams()
+        self._segments = segments(seed.reveal(), mode)
+        self._context, self._left = next(self._segments)
 
     def read(self, size: int) -> bytes:
         """Return the next bytes."""
-        return self._encryptor.update(bytes(size))
+        return b"".join(self._context.update(bytes(part)) for part in self._parts(size))
 
     def fill(self, buffer: memoryview) -> None:
         """Write the next bytes over a buffer of at most `CHUNK_BYTES` bytes."""
-        self._encryptor.update_into(_ZEROS[: buffer.nbytes], buffer)
+        start = 0
+        for part in self._parts(buffer.nbytes):
+            self._context.update_into(_ZEROS[:part], buffer[start : start + part])
+            start += part
+
+    def _parts(self, size: int) -> Iterator[int]:
+        """Yield the sizes of the parts that single contexts give, while the context of each is the current one."""
+        while size > self._left:
+            yield self._left
+            size -= self._left
+            self._context, self._left = next(self._segments)
+        self._left -= size
+        yield size
+
+
+_SignedStream = tuple[np.ufunc, Keystream]
 
 
 def add_mask(total: Words, seed: Secret) -> None:
-    """Add the expansion of `seed` to `total`, in place, modulo the word size.
-
-    Args:
-        total: Shape `(length,)`, contiguous, of `word_dtype`.
-        seed: 32 bytes.
-    """
-    _apply(np.add, total, seed)
+    """Add the expansion of `seed` to `total`, in place, modulo the word size; arguments are those of `apply_masks`."""
+    apply_masks(total, [(np.add, seed)])
 
 
 def subtract_mask(total: Words, seed: Secret) -> None:
     """Subtract the expansion of `seed` from `total`, in place, modulo the word size."""
-    _apply(np.subtract, total, seed)
+    apply_masks(total, [(np.subtract, seed)])
 
 
-def _apply(operation: np.ufunc, total: Words, seed: Secret) -> None:
-    stream = Keystream(seed)
-    buffer = np.empty(min(CHUNK_BYTES, total.nbytes) // total.itemsize, dtype=total.dtype)
-    raw = buffer.view(np.uint8).data
-    for start in range(0, total.size, buffer.size):
-        piece = total[start : start + buffer.size]
-        stream.fill(raw[: piece.nbytes])
-        operation(piece, buffer[: piece.size], out=piece)
+def apply_masks(total: Words, masks: Sequence[SignedMask]) -> None:
+    """Add or subtract the expansions of seeds, in place, modulo the word size.
+
+    Args:
+        total: Shape `(length,)`, contiguous, of `word_dtype`.
+        masks: For each mask, `np.add` or `np.subtract`, and a seed of 32 bytes.
+    """
+    for first in range(0, len(masks), _MASKS_AT_ONCE):
+        streams = [
+            (operation, Keystream(seed, expected_bytes=total.nbytes))
+            for operation, seed in masks[first : first + _MASKS_AT_ONCE]
+        ]
+        cores = min(_cores(), len(streams) * total.nbytes // _BYTES_PER_CORE, len(streams))
+        if cores < 2:
+            _apply(total, streams)
+        else:
+            lock = threading.Lock()
+            with ThreadPoolExecutor(cores) as pool:
+                shares = [pool.submit(_apply_apart, total, streams[core::cores], lock) for core in range(cores)]
+            for share in shares:
+                share.result()
+
+
+def _apply(total: Words, streams: Sequence[_SignedStream]) -> None:
+    buffer = np.empty(min(CHUNK_BYTES // total.itemsize, total.size), dtype=total.dtype)
+    for piece in _pieces(total):
+        _apply_next(piece, streams, buffer)
+
+
+def _apply_apart(total: Words, streams: Sequence[_SignedStream], lock: threading.Lock) -> None:
+    """Apply masks to a total to which other threads apply others at the same time."""
+    buffer, apart = np.empty((2, min(CHUNK_BYTES // total.itemsize, total.size)), dtype=total.dtype)
+    for piece in _pieces(total):
+        joined = apart[: piece.size]
+        joined.fill(0)
+        _apply_next(joined, streams, buffer)
+        with lock:
+            np.add(piece, joined, out=piece)
+
+
+def _apply_next(piece: Words, streams: Sequence[_SignedStream], buffer: Words) -> None:
+    """Apply the next words of each stream to a piece; the buffer has at least the length of the piece."""
+    words = buffer[: piece.size]
+    raw = words.view(np.uint8).data
+    for operation, stream in streams:
+        stream.fill(raw)
+        operation(piece, words, out=piece)
+
+
+def _pieces(total: Words) -> Iterator[Words]:
+    size = CHUNK_BYTES // total.itemsize
+    for start in range(0, total.size, size):
+        yield total[start : start + size]
+
+
+def _cores() -> int:
+    """Return how many cores may expand masks: one in a child of another process, which divides the work already."""
+    if multiprocessing.parent_process() is not None:
+        return 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, _MAX_CORES)

@@ -42,7 +42,8 @@ def round_at_random(
     """
     limit = math.floor(Fraction(l2_bound) ** 2)
     for _ in range(TRIES):
-        rounded, norm = _rounded(scaled, keystream.Keystream(Secret(entropy(32))).read)
+        stream = keystream.Keystream(Secret(entropy(32)), expected_bytes=4 * scaled.size)
+        rounded, norm = _rounded(scaled, stream.read)
         if norm <= limit:
             return rounded
     truncated = np.trunc(scaled).astype(np.int64)
