@@ -60,23 +60,25 @@ class Keystream:
 
     def read(self, size: int) -> bytes:
         """Return the next bytes."""
-        return b"".join(self._context.update(bytes(part)) for part in self._parts(size))
+        parts = []
+        while size > self._left:
+            size -= self._left
+            parts.append(self._context.update(bytes(self._left)))
+            self._context, self._left = next(self._segments)
+        self._left -= size
+        parts.append(self._context.update(bytes(size)))
+        return b"".join(parts)
 
     def fill(self, buffer: memoryview) -> None:
         """Write the next bytes over a buffer of at most `CHUNK_BYTES` bytes."""
-        start = 0
-        for part in self._parts(buffer.nbytes):
-            self._context.update_into(_ZEROS[:part], buffer[start : start + part])
-            start += part
-
-    def _parts(self, size: int) -> Iterator[int]:
-        """Yield the sizes of the parts that single contexts give, while the context of each is the current one."""
+        size = buffer.nbytes
         while size > self._left:
-            yield self._left
             size -= self._left
+            self._context.update_into(_ZEROS[: self._left], buffer[: self._left])
+            buffer = buffer[self._left :]
             self._context, self._left = next(self._segments)
         self._left -= size
-        yield size
+        self._context.update_into(_ZEROS[:size], buffer)
 
 
 _SignedStream = tuple[np.ufunc, Keystream]
