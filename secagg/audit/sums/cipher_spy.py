@@ -259,7 +259,7 @@ class _Blocks:
 
 
 class _Galois:
-    """A context of GCM with a 96-bit nonce. It gives a keystream if it encrypts zeros and computes no tag.
+    """A context of GCM with a 96-bit nonce. It gives a keystream if it encrypts only zeros, and computes no tag.
 
     Its first block has the number 2, under the nonce as the higher bits (NIST SP 800-38D, section 7.1). So it may
     continue a keystream that was begun in CTR.
@@ -270,7 +270,9 @@ class _Galois:
         self._stream: _Stream | None = None
 
     def update(self, data: bytes) -> bytes:
-        if not self._blocks.plain and not any(data):
+        if any(data):
+            self._withdraw()
+        elif not self._blocks.plain:
             counter = int.from_bytes(self._blocks.nonce, "big") * 2**32 + _GCM_START
             seen = self._spy.following(self._blocks.key, counter)
             self._stream = _Stream(self._spy, self._blocks.inner, seen, encrypts=True)
@@ -283,9 +285,13 @@ class _Galois:
         return _written(self.update(bytes(data)), buffer)
 
     def finalize(self) -> bytes:
+        self._withdraw()
+        return self._blocks.finalize()
+
+    def _withdraw(self) -> None:
         if self._stream is not None:
             self._stream.withdraw()
-        return self._blocks.finalize()
+            self._stream = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._blocks, name)
