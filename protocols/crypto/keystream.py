@@ -30,10 +30,20 @@ CHUNK_BYTES: Final = 128 * 1024
 LONG_BYTES: Final = 64 * 1024
 """The length from which on the mode is chosen. Below it, GCM's second context costs more time than GCM saves."""
 
-_ZEROS = memoryview(bytes(CHUNK_BYTES))
 _MASKS_AT_ONCE = 64
 _MAX_CORES = 4
 _BYTES_PER_CORE = 4 * 1024 * 1024  # The least work for which a thread is worth its start.
+
+
+def _zeros(size: int) -> NDArray[np.uint8]:
+    """Return zero bytes that begin on a cache line; the wide instructions of GCM take 6% longer on others."""
+    line = 64
+    spare = np.zeros(size + line, dtype=np.uint8)
+    start = -spare.ctypes.data % line
+    return spare[start : start + size]
+
+
+_ZEROS = _zeros(CHUNK_BYTES).data
 
 
 def word_dtype(modulus: int) -> np.dtype[np.unsignedinteger[Any]]:
@@ -118,14 +128,14 @@ def apply_masks(total: Words, masks: Sequence[SignedMask]) -> None:
 
 
 def _apply(total: Words, streams: Sequence[_SignedStream]) -> None:
-    buffer = np.empty(min(CHUNK_BYTES // total.itemsize, total.size), dtype=total.dtype)
+    buffer = _zeros(min(CHUNK_BYTES, total.nbytes)).view(total.dtype)
     for piece in _pieces(total):
         _apply_next(piece, streams, buffer)
 
 
 def _apply_apart(total: Words, streams: Sequence[_SignedStream], lock: threading.Lock) -> None:
     """Apply masks to a total to which other threads apply others at the same time."""
-    buffer, apart = np.empty((2, min(CHUNK_BYTES // total.itemsize, total.size)), dtype=total.dtype)
+    buffer, apart = (_zeros(min(CHUNK_BYTES, total.nbytes)).view(total.dtype) for _ in range(2))
     for piece in _pieces(total):
         joined = apart[: piece.size]
         joined.fill(0)
