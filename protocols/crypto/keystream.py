@@ -32,7 +32,7 @@ LONG_BYTES: Final = 64 * 1024
 
 _MASKS_AT_ONCE = 64
 _MAX_CORES = 4
-_BYTES_PER_CORE = 4 * 1024 * 1024  # The least work for which a thread is worth its start.
+_BYTES_PER_CORE = 8 * 1024 * 1024  # About a millisecond of work, ten times what the start of a thread costs.
 
 
 def _zeros(size: int) -> NDArray[np.uint8]:
@@ -136,10 +136,12 @@ def _apply(total: Words, streams: Sequence[_SignedStream]) -> None:
 def _apply_apart(total: Words, streams: Sequence[_SignedStream], lock: threading.Lock) -> None:
     """Apply masks to a total to which other threads apply others at the same time."""
     buffer, apart = (_zeros(min(CHUNK_BYTES, total.nbytes)).view(total.dtype) for _ in range(2))
+    (operation, first), *others = streams
     for piece in _pieces(total):
         joined = apart[: piece.size]
-        joined.fill(0)
-        _apply_next(joined, streams, buffer)
+        first.fill(joined.view(np.uint8).data)
+        operation(0, joined, out=joined)
+        _apply_next(joined, others, buffer)
         with lock:
             np.add(piece, joined, out=piece)
 
