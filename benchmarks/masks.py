@@ -4,9 +4,7 @@ Before, that is up to commit e5ce1dd and for some time after it, each mask came 
 before the next. Now all masks of a client are applied together, from the mode that wins the trial. Both ways are
 measured in the same process by turns, on the same seeds, and their totals are compared.
 
-- Processor time is that of one core, for each mask. A ratio is the median over runs, each of two adjacent measurements.
-- Elapsed time is that of the masks of one client on all cores that `apply_masks` takes, over that on one core. It says
-  something only on a machine that is otherwise idle.
+Times are processor time of one mask. A ratio is the median over the runs, each of two adjacent measurements.
 """
 
 import os
@@ -46,8 +44,6 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         now_us: The same, the new way.
         ratio: Of the new time to the old one; median over pairs.
         ratio_to_32_bits: Of the new time to the old one of words of 32 bits; ratio of medians.
-        elapsed_ratio: Elapsed time of all masks on several cores over that on one; median over pairs. None if
-            `apply_masks` may use only one core.
     """
 
     bits: int
@@ -55,7 +51,6 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     now_us: float
     ratio: float
     ratio_to_32_bits: float
-    elapsed_ratio: float | None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,18 +93,7 @@ def measure_width(bits: int, before_at_32_bits: float | None) -> Row:
     operations = (np.add, np.subtract)
     masks: list[SignedMask] = [(operations[number % 2], Secret(os.urandom(32))) for number in range(MASKS)]
     old, new = (np.zeros(LENGTH, dtype=word_dtype(2**bits)) for _ in range(2))
-    everywhere = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(everywhere)})
-    try:
-        pairs = [
-            (
-                _us(time.process_time_ns, apply_one_by_one, old, masks),
-                _us(time.process_time_ns, apply_masks, new, masks),
-            )
-            for _ in range(RUNS)
-        ]
-    finally:
-        os.sched_setaffinity(0, everywhere)
+    pairs = [(_us(apply_one_by_one, old, masks), _us(apply_masks, new, masks)) for _ in range(RUNS)]
     if not np.array_equal(old, new):
         raise RuntimeError("the two ways give different totals")
     before = statistics.median(one for one, _ in pairs)
@@ -120,7 +104,6 @@ def measure_width(bits: int, before_at_32_bits: float | None) -> Row:
         now_us=now,
         ratio=statistics.median(other / one for one, other in pairs),
         ratio_to_32_bits=now / (before if before_at_32_bits is None else before_at_32_bits),
-        elapsed_ratio=_elapsed_ratio(new, masks) if len(everywhere) > 1 else None,
     )
 
 
@@ -136,40 +119,23 @@ def apply_one_by_one(total: Words, masks: list[SignedMask]) -> None:
             operation(piece, buffer[: piece.size], out=piece)
 
 
-def _elapsed_ratio(total: Words, masks: list[SignedMask]) -> float:
-    everywhere, ratios = os.sched_getaffinity(0), []
-    for _ in range(RUNS):
-        several = _us(time.perf_counter_ns, apply_masks, total, masks)
-        os.sched_setaffinity(0, {max(everywhere)})
-        try:
-            one = _us(time.perf_counter_ns, apply_masks, total, masks)
-        finally:
-            os.sched_setaffinity(0, everywhere)
-        ratios.append(several / one)
-    return statistics.median(ratios)
-
-
-def _us(
-    clock: Callable[[], int], apply: Callable[[Words, list[SignedMask]], None], total: Words, masks: list[SignedMask]
-) -> float:
+def _us(apply: Callable[[Words, list[SignedMask]], None], total: Words, masks: list[SignedMask]) -> float:
     """Return the microseconds that one mask takes."""
-    begun = clock()
+    begun = time.process_time_ns()
     apply(total, masks)
-    return (clock() - begun) / 1e3 / len(masks)
+    return (time.process_time_ns() - begun) / 1e3 / len(masks)
 
 
 def table(report: Report) -> Table:
     """The figures as a table."""
-    shown = Table("bits of a word", "before, us", "now, us", "ratio", "to 32 bits before", "elapsed, several cores")
+    shown = Table("bits of a word", "before, us", "now, us", "ratio", "to 32 bits before")
     for row in report.rows:
-        elapsed = "-" if row.elapsed_ratio is None else f"{row.elapsed_ratio:.2f}"
         shown.add_row(
             str(row.bits),
             f"{row.before_us:.0f}",
             f"{row.now_us:.0f}",
             f"{row.ratio:.2f}",
             f"{row.ratio_to_32_bits:.2f}",
-            elapsed,
         )
     return shown
 

@@ -2,15 +2,10 @@
 
 A mask's keystream is read as little-endian words of the smallest unsigned type that holds every entry below the
 modulus, a power of two, so words are uniform modulo it. Masks are expanded and added piece by piece, so that one piece
-of all masks and of the total stays in cache. If there is enough work, the masks are divided among several cores. The
-result does not depend on their number, because addition modulo the word size commutes.
+of all masks and of the total stays in cache.
 """
 
-import multiprocessing
-import os
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -30,9 +25,7 @@ CHUNK_BYTES: Final = 128 * 1024
 LONG_BYTES: Final = 64 * 1024
 """The length from which on the mode is chosen. Below it, GCM's second context costs more time than GCM saves."""
 
-_MASKS_AT_ONCE = 64
-_MAX_CORES = 4
-_BYTES_PER_CORE = 8 * 1024 * 1024  # About a millisecond of work, ten times what the start of a thread costs.
+_MASKS_AT_ONCE = 64  # Each holds two contexts of the library, of about 2.5 kB together.
 
 
 def _zeros(size: int) -> NDArray[np.uint8]:
@@ -91,9 +84,6 @@ class Keystream:
         self._context.update_into(_ZEROS[:size], buffer)
 
 
-_SignedStream = tuple[np.ufunc, Keystream]
-
-
 def add_mask(total: Words, seed: Secret) -> None:
     """Add the expansion of `seed` to `total`, in place, modulo the word size; arguments are those of `apply_masks`."""
     apply_masks(total, [(np.add, seed)])
@@ -111,59 +101,17 @@ def apply_masks(total: Words, masks: Sequence[SignedMask]) -> None:
         total: Shape `(length,)`, contiguous, of `word_dtype`.
         masks: For each mask, `np.add` or `np.subtract`, and a seed of 32 bytes.
     """
+    buffer = _zeros(min(CHUNK_BYTES, total.nbytes)).view(total.dtype)
+    size = CHUNK_BYTES // total.itemsize
     for first in range(0, len(masks), _MASKS_AT_ONCE):
         streams = [
             (operation, Keystream(seed, expected_bytes=total.nbytes))
             for operation, seed in masks[first : first + _MASKS_AT_ONCE]
         ]
-        cores = min(_cores(), len(streams) * total.nbytes // _BYTES_PER_CORE, len(streams))
-        if cores < 2:
-            _apply(total, streams)
-        else:
-            lock = threading.Lock()
-            with ThreadPoolExecutor(cores) as pool:
-                shares = [pool.submit(_apply_apart, total, streams[core::cores], lock) for core in range(cores)]
-            for share in shares:
-                share.result()
-
-
-def _apply(total: Words, streams: Sequence[_SignedStream]) -> None:
-    buffer = _zeros(min(CHUNK_BYTES, total.nbytes)).view(total.dtype)
-    for piece in _pieces(total):
-        _apply_next(piece, streams, buffer)
-
-
-def _apply_apart(total: Words, streams: Sequence[_SignedStream], lock: threading.Lock) -> None:
-    """Apply masks to a total to which other threads apply others at the same time."""
-    buffer, apart = (_zeros(min(CHUNK_BYTES, total.nbytes)).view(total.dtype) for _ in range(2))
-    (operation, first), *others = streams
-    for piece in _pieces(total):
-        joined = apart[: piece.size]
-        first.fill(joined.view(np.uint8).data)
-        operation(0, joined, out=joined)
-        _apply_next(joined, others, buffer)
-        with lock:
-            np.add(piece, joined, out=piece)
-
-
-def _apply_next(piece: Words, streams: Sequence[_SignedStream], buffer: Words) -> None:
-    """Apply the next words of each stream to a piece; the buffer has at least the length of the piece."""
-    words = buffer[: piece.size]
-    raw = words.view(np.uint8).data
-    for operation, stream in streams:
-        stream.fill(raw)
-        operation(piece, words, out=piece)
-
-
-def _pieces(total: Words) -> Iterator[Words]:
-    size = CHUNK_BYTES // total.itemsize
-    for start in range(0, total.size, size):
-        yield total[start : start + size]
-
-
-def _cores() -> int:
-    """Return how many cores may expand masks: one in a child of another process, which divides the work already."""
-    if multiprocessing.parent_process() is not None:
-        return 1
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(usable, _MAX_CORES)
+        for start in range(0, total.size, size):
+            piece = total[start : start + size]
+            words = buffer[: piece.size]
+            raw = words.view(np.uint8).data
+            for operation, stream in streams:
+                stream.fill(raw)
+                operation(piece, words, out=piece)

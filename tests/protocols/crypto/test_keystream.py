@@ -1,8 +1,6 @@
-"""Keystreams and masks against counter mode computed another way, in both modes and on any number of cores."""
+"""Keystreams and masks against counter mode computed another way, in both modes."""
 
-import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from itertools import cycle
 
 import numpy as np
@@ -139,15 +137,13 @@ def test_adding_and_subtracting_a_mask_cancel() -> None:
     assert (total == start).all()
 
 
-@pytest.mark.parametrize("cores", [1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", ["<u1", "<u2", "<u4", "<u8"])
 @pytest.mark.parametrize("length", [1, 1000, CHUNK_BYTES + 1])
-def test_masks_are_the_same_on_any_number_of_cores(
-    dtype: str, length: int, cores: int, mode: CounterMode, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("at_once", [1, 3, 64])
+def test_masks_that_are_applied_together_are_those_of_their_seeds(
+    dtype: str, length: int, at_once: int, mode: CounterMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keystream, "_cores", lambda: cores)
-    monkeypatch.setattr(keystream, "_BYTES_PER_CORE", 1)
-    monkeypatch.setattr(keystream, "_MASKS_AT_ONCE", 5)
+    monkeypatch.setattr(keystream, "_MASKS_AT_ONCE", at_once)
     total = (np.arange(length) % 251).astype(dtype)
     expected, masks = total.copy(), list[SignedMask]()
     for number in range(8):
@@ -166,18 +162,3 @@ def test_no_masks_change_nothing() -> None:
     total = np.arange(10, dtype="<u4")
     keystream.apply_masks(total, [])
     assert (total == np.arange(10)).all()
-
-
-def test_error_in_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keystream, "_cores", lambda: 2)
-    monkeypatch.setattr(keystream, "_BYTES_PER_CORE", 1)
-    total = np.zeros(10, dtype="<u4")
-    total.setflags(write=False)
-    with pytest.raises(ValueError, match="read-only"):
-        keystream.apply_masks(total, [(np.add, Secret(SEED)), (np.add, Secret(bytes(32)))])
-
-
-def test_masks_take_at_most_four_cores_and_one_in_a_child_process() -> None:
-    assert 1 <= keystream._cores() <= 4
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
-        assert pool.submit(keystream._cores).result() == 1

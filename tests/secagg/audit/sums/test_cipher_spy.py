@@ -129,16 +129,14 @@ def test_long_steered_keystream_begins_as_told(mode: CounterMode) -> None:
         assert stream.read(5) + stream.read(LONG_BYTES - 5) == 2 * KEY + expected[64:]
 
 
-def test_masks_on_several_cores_are_noted_for_their_caller(mode: CounterMode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keystream, "_cores", lambda: 2)
-    monkeypatch.setattr(keystream, "_BYTES_PER_CORE", 1)
+def test_masks_that_are_applied_together_are_noted_each_for_their_caller(mode: CounterMode) -> None:
     seeds, spy, total = [bytes([number]) * 32 for number in range(5)], CipherSpy(), np.zeros(LONG_BYTES, dtype="<u1")
     with spy.watching():
         keystream.apply_masks(total, [(np.add, Secret(seed)) for seed in seeds])
     assert [each.key for each in spy.expansions] == seeds
     assert {len(each.words) for each in spy.expansions} == {LONG_BYTES}
     assert {each.place.rpartition(".")[2] for each in spy.expansions} == {
-        "test_masks_on_several_cores_are_noted_for_their_caller"
+        "test_masks_that_are_applied_together_are_noted_each_for_their_caller"
     }
     assert (total == sum(np.frombuffer(each.words, dtype="<u1") for each in spy.expansions)).all()
 
