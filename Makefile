@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-fast test-later lint format check docs bench masking lightsecagg paillier privacy kills \
+.PHONY: help demo test test-fast test-later lint format check docs bench masking masks lightsecagg paillier privacy kills \
     engine-kills faults engines engine-costs planning population ledger-costs rounding scale accuracy lattice audit audit-self-test audit-seeds \
     audit-long explore epsilon fuzz fuzz-ci lock clean
 
@@ -64,6 +64,9 @@ bench: $(READY) ## Measure what each protocol costs.
 # SecAgg+ beside Flower's, in an environment of its own (Flower wants older versions of what the rest uses).
 masking: .venv-peers/.ready ## Measure SecAgg+ beside Flower's.
 	.venv-peers/bin/python -m benchmarks.masking --json benchmarks/results/masking.json
+
+masks: $(READY) ## Measure the expansion of masks.
+	$(BIN)/python -m benchmarks.masks --json benchmarks/results/masks.json
 
 # LightSecAgg beside FedML's numpy code; make lightsecagg FEDML=/path/to/lightsecagg.py of a clone.
 lightsecagg: $(READY) ## Measure LightSecAgg beside FedML's; needs FEDML=/path/to/lightsecagg.py.

@@ -128,7 +128,7 @@ class Field:
         Returns:
             Shape `(length,)`, of `dtype`, entries in [0, prime).
         """
-        stream = Keystream(seed)
+        stream = Keystream(seed, expected_bytes=length * self.dtype.itemsize)
         mask = self.dtype.type(2 ** self.prime.bit_length() - 1)
         buffer = np.empty(CHUNK_BYTES // self.dtype.itemsize, dtype=self.dtype)
         drawn = np.empty(length, dtype=self.dtype)

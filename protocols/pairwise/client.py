@@ -7,7 +7,7 @@ from protocols import packing
 from protocols.codec import Invitation
 from protocols.crypto import keystream, sealing, shamir
 from protocols.crypto.key_agreement import KeyPair, WeakKey
-from protocols.crypto.keystream import Words
+from protocols.crypto.keystream import SignedMask, Words
 from protocols.crypto.sealing import KEY_BYTES
 from protocols.crypto.secret import Secret, Uncopyable
 from protocols.errors import RemoteError
@@ -151,10 +151,11 @@ class PairwiseClient(Uncopyable):
             if not self._open(neighbour, sealed, fingerprints)
         )
         masked, derive = self.state.vector, self._derived.schedule(self.state.root)
-        keystream.add_mask(masked, derive.self_mask(self.state.seed, owner=self._client))
+        masks: list[SignedMask] = [(np.add, derive.self_mask(self.state.seed, owner=self._client))]
         for neighbour in neighbours:
-            apply = keystream.add_mask if self._client < neighbour else keystream.subtract_mask
-            apply(masked, derive.pair_mask(self.state.pairs[neighbour], one=self._client, other=neighbour))
+            seed = derive.pair_mask(self.state.pairs[neighbour], one=self._client, other=neighbour)
+            masks.append((np.add if self._client < neighbour else np.subtract, seed))
+        keystream.apply_masks(masked, masks)
         masked &= masked.dtype.type(self._session.modulus - 1)
         # From here on this client needs only the secret shares that it holds.
         self.state.vector, self.state.seed = _EMPTY, _GONE

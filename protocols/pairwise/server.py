@@ -14,7 +14,7 @@ from protocols import packing
 from protocols.codec import Invitation, Message
 from protocols.crypto import keystream, shamir
 from protocols.crypto.key_agreement import WeakKey
-from protocols.crypto.keystream import Words
+from protocols.crypto.keystream import SignedMask, Words
 from protocols.crypto.secret import Secret
 from protocols.errors import MalformedMessage, RemoteError, TooFewSurvivors
 from protocols.pairwise import schedule
@@ -233,17 +233,20 @@ class PairwiseServer:
 
     def finish(self) -> Finish:
         """Rebuild and remove the self-masks of survivors, and the pairwise masks that they share with dropouts."""
-        attached: dict[int, tuple[Secret | None, ...]] = {}
+        attached, masks = dict[int, tuple[Secret | None, ...]](), list[SignedMask]()
         for owner in sorted(self._needed()):
             if owner in self.state.survivors:
-                attached[owner] = self._finish_survivor(owner)
+                found, attached[owner] = self._open_survivor(owner)
             else:
-                self._finish_dropped(owner)
+                found = self._open_dropout(owner)
+            masks += found
         total = self.state.total
+        keystream.apply_masks(total, masks)
         total &= total.dtype.type(self._session.modulus - 1)
         return Finish(total.astype(np.uint64), tuple(sorted(self.state.survivors)), attached)
 
-    def _finish_survivor(self, owner: int) -> tuple[Secret | None, ...]:
+    def _open_survivor(self, owner: int) -> tuple[list[SignedMask], tuple[Secret | None, ...]]:
+        """Return what removes a survivor's self-mask, and its attached secrets."""
         seed, *opened = self._rebuild(owner)
         derive, size = self._derived.schedule(self.state.root), schedule.HASH_BYTES
         indices = self._derived.opened_secrets(len(self.state.survivors))
@@ -253,21 +256,24 @@ class PairwiseServer:
                 raise RemoteError(
                     f"the shares from client {owner} do not rebuild the secret to which it committed", culprits=[owner]
                 )
-        keystream.subtract_mask(self.state.total, derive.self_mask(seed, owner=owner))
         by_index = dict(zip(indices, opened, strict=True))
-        return tuple(by_index.get(index) for index in range(len(self._session.attached)))
+        attached = tuple(by_index.get(index) for index in range(len(self._session.attached)))
+        return [(np.subtract, derive.self_mask(seed, owner=owner))], attached
 
-    def _finish_dropped(self, owner: int) -> None:
+    def _open_dropout(self, owner: int) -> list[SignedMask]:
+        """Return what removes the pairwise masks that a dropout shares with survivors."""
         (secret,) = self._rebuild(owner)
         pair, derive = self._derived.agreement.from_secret(secret), self._derived.schedule(self.state.root)
         if pair.public != self.state.keys[owner].masking:
             raise RemoteError(
                 f"the shares from client {owner} do not rebuild the key that it advertised", culprits=[owner]
             )
+        masks = list[SignedMask]()
         for survivor in self._alive_neighbours(owner):
             shared = pair.agree(self.state.keys[survivor].masking)
-            apply = keystream.subtract_mask if survivor < owner else keystream.add_mask
-            apply(self.state.total, derive.pair_mask(shared, one=owner, other=survivor))
+            seed = derive.pair_mask(shared, one=owner, other=survivor)
+            masks.append((np.subtract if survivor < owner else np.add, seed))
+        return masks
 
     def _rebuild(self, owner: int) -> list[Secret]:
         """Return an owner's revealed secrets, in order. Every share was checked to be the one that the owner dealt.

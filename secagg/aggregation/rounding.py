@@ -42,7 +42,8 @@ def round_at_random(
     """
     limit = math.floor(Fraction(l2_bound) ** 2)
     for _ in range(TRIES):
-        rounded, norm = _rounded(scaled, keystream.Keystream(Secret(entropy(32))).read)
+        stream = keystream.Keystream(Secret(entropy(32)), expected_bytes=4 * scaled.size)
+        rounded, norm = _rounded(scaled, stream)
         if norm <= limit:
             return rounded
     truncated = np.trunc(scaled).astype(np.int64)
@@ -53,7 +54,7 @@ def round_at_random(
     return truncated
 
 
-def _rounded(scaled: NDArray[np.float64], coins: Callable[[int], bytes]) -> tuple[NDArray[np.int64], int]:
+def _rounded(scaled: NDArray[np.float64], coins: keystream.Keystream) -> tuple[NDArray[np.int64], int]:
     """Return the entries, rounded at random, and the squared l2 norm of the result.
 
     An entry is rounded up if a coin of 32 bits is below its fraction in units of 2^-32, and down otherwise. So the
@@ -61,13 +62,15 @@ def _rounded(scaled: NDArray[np.float64], coins: Callable[[int], bytes]) -> tupl
     """
     rounded, norm = np.empty(scaled.size, dtype=np.int64), 0
     buffers = np.empty((3, min(_PIECE, scaled.size)), dtype=np.float64)
+    words = np.empty(buffers.shape[1], dtype="<u4")
     for start in range(0, scaled.size, _PIECE):
         given = scaled[start : start + _PIECE]
         whole, fraction, coin = buffers[:, : given.size]
         np.floor(given, out=whole)
         np.subtract(given, whole, out=fraction)
         np.multiply(fraction, 2.0**32, out=fraction)
-        np.copyto(coin, np.frombuffer(coins(4 * given.size), dtype="<u4"))
+        coins.fill(words[: given.size].view(np.uint8).data)
+        np.copyto(coin, words[: given.size])
         np.add(whole, coin < fraction, out=whole)  # Exact: from 2^52 on there is no fraction, or it ends at 2^53.
         result = rounded[start : start + _PIECE]
         np.copyto(result, whole, casting="unsafe")

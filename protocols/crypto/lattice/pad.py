@@ -267,8 +267,9 @@ def _public(seed: bytes, words: int) -> Iterator[tuple[int, Ring]]:
     """Yield the public polynomials that cover `words` words, `_PIECE` at a time, with the number of the first word."""
     if len(seed) != SEED_BYTES:
         raise InputError(f"public seed: expected {SEED_BYTES} bytes, found {len(seed)}")
-    stream = Keystream(Secret(seed))  # The seed is public, although its type is Secret.
     count = -(-words // DEGREE)
+    # The seed is public, although its type is Secret.
+    stream = Keystream(Secret(seed), expected_bytes=count * DEGREE * 8)
     for first in range(0, count, _PIECE):
         polynomials = min(_PIECE, count - first)
         keystream = stream.read(polynomials * DEGREE * 8)

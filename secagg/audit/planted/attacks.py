@@ -1,12 +1,12 @@
 """Planted bugs that attacks on protocols exploit: missing masks, checks and records, and secrets used twice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from protocols import Adversary, PaillierSum, SecAgg, Secret, SecureSum, Session
 from protocols.crypto import keystream
-from protocols.crypto.keystream import Words
+from protocols.crypto.keystream import SignedMask, Words
 from protocols.encrypted.client import EncryptedClient
 from protocols.identity import Signatures
 from protocols.machine import Client
@@ -55,24 +55,19 @@ class NoOwnMasks(SecAgg):
 
 class _WithoutOwnMask(PairwiseClient):
     def mask_input(self, delivered: DeliveredShares) -> MaskedInput:
-        add, calls = keystream.add_mask, list[Secret]()
+        apply = keystream.apply_masks
 
-        def all_but_the_first(total: Words, seed: Secret) -> None:
-            calls.append(seed)
-            if len(calls) > 1:
-                add(total, seed)
+        def all_but_the_first(total: Words, masks: Sequence[SignedMask]) -> None:
+            apply(total, masks[1:])
 
-        with replaced(keystream, "add_mask", all_but_the_first):
+        with replaced(keystream, "apply_masks", all_but_the_first):
             return super().mask_input(delivered)
 
 
 class _RemovesNoOwnMask(PairwiseServer):
-    def _finish_survivor(self, owner: int) -> tuple[Secret | None, ...]:
-        def nothing(total: Words, seed: Secret) -> None:
-            """Remove no mask."""
-
-        with replaced(keystream, "subtract_mask", nothing):
-            return super()._finish_survivor(owner)
+    def _open_survivor(self, owner: int) -> tuple[list[SignedMask], tuple[Secret | None, ...]]:
+        _, attached = super()._open_survivor(owner)
+        return [], attached
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from protocols import Adversary, LightSecAgg, PaillierSum, Participant, Role, Se
 from protocols.crypto import keystream, sealing, shamir
 from protocols.crypto.entropy import Entropy
 from protocols.crypto.field import Field
-from protocols.crypto.keystream import Keystream, Words
+from protocols.crypto.keystream import Keystream, SignedMask, Words
 from protocols.crypto.secret import Secret
 from protocols.errors import InputError
 from protocols.logger import LOGGER
@@ -28,6 +28,8 @@ from secagg.audit.planted.parties import Steps, with_clients, with_server
 from secagg.audit.planted.patch import replaced
 from secagg.audit.sums.cohort import Cohort
 from secagg.audit.sums.subject import SumSubject
+
+ApplyMasks = Callable[[Words, Sequence[SignedMask]], None]
 
 
 class _Drawing(SecAgg):
@@ -69,8 +71,9 @@ class OwnRandomness(_Drawing):
 class _ForgetfulServer(PairwiseServer):
     """A server that leaves the masks between survivors and dropouts in the sum."""
 
-    def _finish_dropped(self, owner: int) -> None:
-        """Do nothing about a client that has dropped out."""
+    def _open_dropout(self, owner: int) -> list[SignedMask]:
+        """Return nothing that removes the masks of a client that has dropped out."""
+        return []
 
 
 class ForgottenDropouts(SecAgg):
@@ -106,6 +109,10 @@ class EagerServer(SpareResponders):
         return self.responders
 
 
+def _all_added(apply: ApplyMasks) -> ApplyMasks:
+    return lambda total, masks: apply(total, [(np.add, seed) for _, seed in masks])
+
+
 class EqualSigns(SecAgg):
     """Every client adds all of its masks, so that those of a pair do not cancel."""
 
@@ -113,7 +120,7 @@ class EqualSigns(SecAgg):
     def steps(self) -> Steps:
         """See `SecureSum.steps`."""
         return with_clients(
-            super().steps, lambda: replaced(keystream, "subtract_mask", keystream.add_mask), "mask_input"
+            super().steps, lambda: replaced(keystream, "apply_masks", _all_added(keystream.apply_masks)), "mask_input"
         )
 
 
@@ -156,13 +163,14 @@ class ReducedWords(LightSecAgg):
     )
 
 
-def _without_largest(apply: Callable[[Words, Secret], None], operation: np.ufunc) -> Callable[[Words, Secret], None]:
-    def applied(total: Words, seed: Secret) -> None:
+def _without_largest(apply: ApplyMasks) -> ApplyMasks:
+    def applied(total: Words, masks: Sequence[SignedMask]) -> None:
         if total.itemsize != 4:
-            return apply(total, seed)
-        words = np.frombuffer(Keystream(seed).read(total.nbytes), dtype=total.dtype).copy()
-        words[words % 2**24 == 2**24 - 1] = 0
-        operation(total, words, out=total)
+            return apply(total, masks)
+        for operation, seed in masks:
+            words = np.frombuffer(Keystream(seed).read(total.nbytes), dtype=total.dtype).copy()
+            words[words % 2**24 == 2**24 - 1] = 0
+            operation(total, words, out=total)
         return None
 
     return applied
@@ -175,14 +183,10 @@ class NeverLargest(SecAgg):
     def steps(self) -> Steps:
         """See `SecureSum.steps`."""
 
-        def added() -> Any:
-            return replaced(keystream, "add_mask", _without_largest(keystream.add_mask, np.add))
+        def applied() -> Any:
+            return replaced(keystream, "apply_masks", _without_largest(keystream.apply_masks))
 
-        def subtracted() -> Any:
-            return replaced(keystream, "subtract_mask", _without_largest(keystream.subtract_mask, np.subtract))
-
-        steps = with_clients(with_clients(super().steps, added, "mask_input"), subtracted, "mask_input")
-        return with_server(with_server(steps, added, "reveal_shares"), subtracted, "reveal_shares")
+        return with_server(with_clients(super().steps, applied, "mask_input"), applied, "reveal_shares")
 
 
 def _direction_left_out(schedule: Schedule, channel: Secret, **names: object) -> Secret:

@@ -1,7 +1,7 @@
 """Planted bugs that a server's view shows: masks that are too short, biased, or never take a value."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,7 +11,7 @@ import numpy as np
 from protocols import LightSecAgg, SecAgg, Secret, Session
 from protocols.crypto import keystream
 from protocols.crypto.field import Field
-from protocols.crypto.keystream import Keystream, Words
+from protocols.crypto.keystream import Keystream, SignedMask, Words
 from protocols.lightsecagg.client import LightSecAggClient
 from protocols.lightsecagg.coding import MaskCode
 from protocols.lightsecagg.derived import Derived as LightDerived
@@ -42,13 +42,11 @@ class OtherMasks(SecAgg):
     def in_place(self, modulus: int) -> Iterator[None]:
         """Expand all masks in this way until the end of the context."""
 
-        def add(total: Words, seed: Secret) -> None:
-            total += self.expanded(seed, total.size, total.dtype, modulus)
+        def applied(total: Words, masks: Sequence[SignedMask]) -> None:
+            for operation, seed in masks:
+                operation(total, self.expanded(seed, total.size, total.dtype, modulus), out=total)
 
-        def subtract(total: Words, seed: Secret) -> None:
-            total -= self.expanded(seed, total.size, total.dtype, modulus)
-
-        with replaced(keystream, "add_mask", add), replaced(keystream, "subtract_mask", subtract):
+        with replaced(keystream, "apply_masks", applied):
             yield
 
     @property

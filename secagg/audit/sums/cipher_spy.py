@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, aead, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 
 from protocols import Client, Server, Transmission
+from protocols.crypto.counter_mode import mode_of_long_streams
 from secagg.audit.everywhere import replaced_everywhere
 from secagg.audit.sums.recorded import Watcher
 
@@ -24,6 +25,8 @@ Steer = Callable[[bytes], bytes]
 _AEADS: Final = ("AESCCM", "AESGCM", "AESGCMSIV", "AESOCB3", "AESSIV", "ChaCha20Poly1305")
 _INSIDE: Final = ("protocols.crypto", "cryptography", "secagg.audit.sums", "secagg.audit.everywhere")
 _BLOCK: Final = 16
+_GCM_NONCE: Final = 12
+_GCM_START: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,7 @@ class CipherSpy(Watcher):
 
         kinds = [getattr(aead, name) for name in _AEADS if hasattr(aead, name)]
         pairs: list[tuple[object, object]] = [(Cipher, Spied), *((kind, self._aead(kind)) for kind in kinds)]
+        mode_of_long_streams()  # Its trial expands a key, and is no part of the observation.
         with replaced_everywhere(pairs):
             yield
 
@@ -141,12 +145,27 @@ class CipherSpy(Watcher):
         algorithm, mode = cipher.algorithm, cipher.mode
         if isinstance(mode, modes.CTR):
             counter = int.from_bytes(mode.nonce, "big")
-            return _Stream(self, inner, bytes(algorithm.key), counter, encrypts=encrypts)
+            return _Stream(self, inner, self._opened(algorithm.key, counter), encrypts=encrypts)
         if mode is None and isinstance(algorithm, ChaCha20):
             counter = int.from_bytes(algorithm.nonce, "little")
-            return _Stream(self, inner, bytes(algorithm.key), counter, encrypts=encrypts)
+            return _Stream(self, inner, self._opened(algorithm.key, counter), encrypts=encrypts)
         nonce = getattr(mode, "initialization_vector", getattr(mode, "nonce", b""))
-        return _Blocks(self, inner, bytes(algorithm.key), bytes(nonce)) if encrypts else inner
+        if not encrypts:
+            return inner
+        blocks = _Blocks(self, inner, bytes(algorithm.key), bytes(nonce))
+        return _Galois(self, blocks) if isinstance(mode, modes.GCM) and len(nonce) == _GCM_NONCE else blocks
+
+    def _opened(self, key: Any, counter: int) -> Expansion:
+        seen = Expansion(key=bytes(key), counter=counter, moment=self.moment, place=_place(sys._getframe(1)))
+        self.expansions.append(seen)
+        return seen
+
+    def following(self, key: bytes, counter: int) -> Expansion:
+        """Return the keystream of this moment whose next block has this number, or a new one that begins with it."""
+        for seen in reversed(self.expansions):
+            if (seen.key, seen.moment, _BLOCK * seen.counter + len(seen.words)) == (key, self.moment, _BLOCK * counter):
+                return seen
+        return self._opened(key, counter)
 
     def _aead(self, kind: Any) -> Any:
         spy = self
@@ -182,11 +201,10 @@ class CipherSpy(Watcher):
 class _Stream:
     """A stream cipher's context that notes its keystream, and steers it."""
 
-    def __init__(self, spy: CipherSpy, inner: Any, key: bytes, counter: int, *, encrypts: bool) -> None:
-        self._spy, self._inner, self._encrypts = spy, inner, encrypts
-        self._steered = b"" if spy.steer is None else spy.steer(key)
-        self._seen = Expansion(key=key, counter=counter, moment=spy.moment, place=_place(sys._getframe(3)))
-        spy.expansions.append(self._seen)
+    def __init__(self, spy: CipherSpy, inner: Any, seen: Expansion, *, encrypts: bool) -> None:
+        self._spy, self._inner, self._seen, self._encrypts = spy, inner, seen, encrypts
+        self._start = len(seen.words)
+        self._steered = b"" if spy.steer is None else spy.steer(seen.key)
 
     def update(self, data: bytes) -> bytes:
         stream = self._inner.update(bytes(len(data)))
@@ -205,35 +223,83 @@ class _Stream:
         return number.to_bytes(len(data), "little")
 
     def update_into(self, data: Any, buffer: Any) -> int:
-        changed = self.update(bytes(data))
-        memoryview(buffer).cast("B")[: len(changed)] = changed
-        return len(changed)
+        return _written(self.update(bytes(data)), buffer)
 
     def finalize(self) -> bytes:
         return bytes(self._inner.finalize())
+
+    def withdraw(self) -> None:
+        """Forget what this context has added to its keystream."""
+        del self._seen.words[self._start :]
+        if not self._seen.words:
+            self._spy.expansions.remove(self._seen)
 
 
 class _Blocks:
     """Another context, which notes the plaintext."""
 
     def __init__(self, spy: CipherSpy, inner: Any, key: bytes, nonce: bytes) -> None:
-        self._spy, self._inner, self._key, self._nonce = spy, inner, key, nonce
-        self._plain = bytearray()
+        self._spy, self.inner, self.key, self.nonce = spy, inner, key, nonce
+        self.plain = bytearray()
         self._moment = spy.moment
 
     def update(self, data: bytes) -> bytes:
-        self._plain += data
-        return bytes(self._inner.update(data))
+        self.plain += data
+        return bytes(self.inner.update(data))
 
     def finalize(self) -> bytes:
-        plaintext = bytes(self._plain)
+        plaintext = bytes(self.plain)
         self._spy.sealings.append(
-            Sealing(key=self._key, nonce=self._nonce, plaintext=plaintext, bound=b"", moment=self._moment)
+            Sealing(key=self.key, nonce=self.nonce, plaintext=plaintext, bound=b"", moment=self._moment)
         )
-        return bytes(self._inner.finalize())
+        return bytes(self.inner.finalize())
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+        return getattr(self.inner, name)
+
+
+class _Galois:
+    """A context of GCM with a 96-bit nonce. It gives a keystream if it encrypts only zeros, and computes no tag.
+
+    Its first block has the number 2, under the nonce as the higher bits (NIST SP 800-38D, section 7.1). So it may
+    continue a keystream that was begun in CTR.
+    """
+
+    def __init__(self, spy: CipherSpy, blocks: _Blocks) -> None:
+        self._spy, self._blocks = spy, blocks
+        self._stream: _Stream | None = None
+
+    def update(self, data: bytes) -> bytes:
+        if any(data):
+            self._withdraw()
+        elif not self._blocks.plain:
+            counter = int.from_bytes(self._blocks.nonce, "big") * 2**32 + _GCM_START
+            seen = self._spy.following(self._blocks.key, counter)
+            self._stream = _Stream(self._spy, self._blocks.inner, seen, encrypts=True)
+        if self._stream is None:
+            return self._blocks.update(data)
+        self._blocks.plain += data
+        return self._stream.update(data)
+
+    def update_into(self, data: Any, buffer: Any) -> int:
+        return _written(self.update(bytes(data)), buffer)
+
+    def finalize(self) -> bytes:
+        self._withdraw()
+        return self._blocks.finalize()
+
+    def _withdraw(self) -> None:
+        if self._stream is not None:
+            self._stream.withdraw()
+            self._stream = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._blocks, name)
+
+
+def _written(changed: bytes, buffer: Any) -> int:
+    memoryview(buffer).cast("B")[: len(changed)] = changed
+    return len(changed)
 
 
 def _place(frame: FrameType | None) -> str:

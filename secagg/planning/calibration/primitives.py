@@ -30,6 +30,7 @@ _THRESHOLD: Final = 20
 _BYTES: Final = 1_000_000
 _ROWS: Final = 40
 _COLUMNS: Final = 5_000
+_MASKS: Final = 4
 
 
 class _Text(Message, frozen=True):
@@ -53,8 +54,8 @@ def _vectors() -> Iterator[tuple[Operation, float]]:
     yield Operation.ADD_PACKED, seconds(lambda: packing.add_packed(total, packed, 2**_BITS)) / _LENGTH
     below, total = packing.pack(vector, prime), vector.copy()  # All entries are below the prime, 2^24 - 3.
     yield Operation.ADD_PACKED_PRIME, seconds(lambda: packing.add_packed(total, below, prime)) / _LENGTH
-    seed = Secret(bytes(32))
-    yield Operation.MASK_BYTE, seconds(lambda: keystream.add_mask(total, seed)) / total.nbytes
+    masks: list[keystream.SignedMask] = [(np.add, Secret(bytes([number]) * 32)) for number in range(_MASKS)]
+    yield Operation.MASK_BYTE, seconds(lambda: keystream.apply_masks(total, masks)) / (_MASKS * total.nbytes)
     codec = Codec(bytes(32), 2 * _BYTES)
     long = _Text(memoryview(bytes(_BYTES)))
     yield Operation.MESSAGE_BYTE, seconds(lambda: codec.decode(1, _Text, codec.encode(1, long))) / 2 / _BYTES

@@ -1,17 +1,15 @@
-"""Primitives against published vectors, and mask expansion against counter mode computed another way.
+"""Primitives against published vectors.
 
-AES-256-CTR: NIST SP 800-38A, F.5.5.  X25519: RFC 7748, sections 5.2 and 6.1.  HKDF-SHA256: RFC 5869, A.3, cut to its
-first 32 bytes.  AES-256-GCM: McGrew and Viega, The Galois/Counter Mode of Operation, test case 14.
+X25519: RFC 7748, sections 5.2 and 6.1.  HKDF-SHA256: RFC 5869, A.3, cut to its first 32 bytes.  AES-256-GCM: McGrew and
+Viega, The Galois/Counter Mode of Operation, test case 14.
 """
 
 import hashlib
 import hmac
 
-import numpy as np
 import pytest
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from protocols.crypto import keystream, sealing
+from protocols.crypto import sealing
 from protocols.crypto.key_agreement import X25519, WeakKey
 from protocols.crypto.secret import Secret
 from protocols.pairwise import schedule
@@ -29,70 +27,6 @@ LOW_ORDER = (  # u = 0, 1 and -1, then 0 and 1 unreduced, the two of order 8, an
     "0000000000000000000000000000000000000000000000000000000000000080",
     "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
 )
-
-
-def counter_mode(key: bytes, counter: int, size: int) -> bytes:
-    """Counter mode by hand: single blocks of AES, a 128-bit big-endian counter."""
-    block = Cipher(algorithms.AES256(key), modes.ECB()).encryptor()  # one block at a time is what a counter mode is
-    count = -(-size // 16)
-    return b"".join(block.update(((counter + i) % 2**128).to_bytes(16, "big")) for i in range(count))[:size]
-
-
-def test_reference_keystream_matches_nist_vector() -> None:
-    key = bytes.fromhex("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4")
-    plaintext = bytes.fromhex(
-        "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51"
-        "30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710"
-    )
-    ciphertext = bytes.fromhex(
-        "601ec313775789a5b7a7f504bbf3d228f443e3ca4d62b59aca84e990cacaf5c5"
-        "2b0930daa23de94ce87017ba2d84988ddfc9c58db67aada613c2dd08457941a6"
-    )
-    stream = counter_mode(key, int("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff", 16), len(plaintext))
-    assert bytes(a ^ b for a, b in zip(plaintext, stream, strict=True)) == ciphertext
-
-
-@pytest.mark.parametrize("modulus", [2, 2**8, 2**9, 2**16, 2**24, 2**32, 2**33, 2**64])
-@pytest.mark.parametrize("length", [1, 3, 16, 1000])
-def test_mask_is_the_keystream_from_counter_zero(modulus: int, length: int) -> None:
-    dtype = keystream.word_dtype(modulus)
-    total = np.zeros(length, dtype=dtype)
-    keystream.add_mask(total, Secret(SEED))
-    assert total.tobytes() == counter_mode(SEED, 0, length * dtype.itemsize)
-    assert dtype.byteorder in "<|="
-
-
-@pytest.mark.parametrize("excess", [-1, 0, 1, 5])
-def test_mask_is_seamless_across_chunks(excess: int) -> None:
-    length = 2 * 128 * 1024 // 4 + excess
-    total = np.zeros(length, dtype="<u4")
-    keystream.add_mask(total, Secret(SEED))
-    assert total.tobytes() == counter_mode(SEED, 0, 4 * length)
-
-
-@pytest.mark.parametrize(("bits", "size"), [(1, 1), (8, 1), (9, 2), (16, 2), (17, 4), (32, 4), (33, 8), (64, 8)])
-def test_words_are_the_smallest_that_hold_the_modulus(bits: int, size: int) -> None:
-    assert keystream.word_dtype(2**bits).itemsize == size
-
-
-def test_keystream_reads_on_and_fills_the_same_bytes() -> None:
-    whole = keystream.Keystream(Secret(SEED)).read(keystream.CHUNK_BYTES + 48)
-    pieces, filled = keystream.Keystream(Secret(SEED)), keystream.Keystream(Secret(SEED))
-    buffer = bytearray(whole)
-    for start, end in ((0, 5), (5, 5 + keystream.CHUNK_BYTES), (5 + keystream.CHUNK_BYTES, len(whole))):
-        assert pieces.read(end - start) == whole[start:end]
-        buffer[start:end] = b"\xff" * (end - start)
-        filled.fill(memoryview(buffer)[start:end])
-    assert buffer == whole
-
-
-def test_adding_and_subtracting_a_mask_cancel() -> None:
-    start = np.arange(70_000, dtype="<u2")
-    total = start.copy()
-    keystream.add_mask(total, Secret(SEED))
-    assert (total != start).mean() > 0.99
-    keystream.subtract_mask(total, Secret(SEED))
-    assert (total == start).all()
 
 
 @pytest.mark.parametrize(

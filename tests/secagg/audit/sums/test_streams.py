@@ -1,11 +1,12 @@
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from protocols import LightSecAgg, OneShot, SecAgg, SecureSum, Step
-from protocols.crypto.keystream import Keystream
+from protocols.crypto.counter_mode import VARIABLE, CounterMode, mode_of_long_streams
+from protocols.crypto.keystream import LONG_BYTES, Keystream
 from protocols.crypto.lattice import pad
 from protocols.crypto.sealing import seal
 from protocols.crypto.secret import Secret
@@ -15,6 +16,7 @@ from secagg.audit.finding import Verdict
 from secagg.audit.planted.parties import Steps, with_clients
 from secagg.audit.planted.patch import replaced
 from secagg.audit.runner import finding
+from secagg.audit.sums import streams
 from secagg.audit.sums.streams import StreamsOnce
 from secagg.audit.sums.subject import SumSubject
 
@@ -38,6 +40,56 @@ def _read() -> bytes:
 
 def _read_elsewhere() -> bytes:
     return Keystream(KEY).read(20)
+
+
+def _read_much() -> bytes:
+    return Keystream(KEY, expected_bytes=LONG_BYTES).read(LONG_BYTES)
+
+
+def _read_much_elsewhere() -> bytes:
+    return Keystream(KEY, expected_bytes=LONG_BYTES).read(LONG_BYTES)
+
+
+@pytest.fixture(params=list(CounterMode))
+def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[CounterMode]:
+    """The mode of long keystreams, for the time of a test."""
+    mode: CounterMode = request.param
+    monkeypatch.setenv(VARIABLE, mode)
+    mode_of_long_streams.cache_clear()
+    yield mode
+    mode_of_long_streams.cache_clear()
+
+
+@pytest.mark.parametrize("kind", [SecAgg, LightSecAgg, OneShot])
+def test_protocols_use_nothing_twice_in_long_keystreams(
+    kind: type[SecureSum], mode: CounterMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "_LENGTH", LONG_BYTES)
+    found = finding(SumSubject.suggested(kind), StreamsOnce(), level=Level.QUICK, master=b"m")
+    assert (found.verdict, found.evidence) == (Verdict.NOT_REJECTED, "")
+
+
+@pytest.mark.parametrize(
+    ("done", "evidence"),
+    [
+        ({"share_keys": lambda: (_read_much(), _read_much())}, "is expanded again"),
+        ({"share_keys": _read_much, "mask_input": _read_much_elsewhere}, "is expanded again"),
+        ({"share_keys": lambda: (_read_much(), _read())}, "is expanded again"),
+        ({"share_keys": lambda: (_read_much(), seal(KEY, b"text"))}, "also seals a text"),
+        ({"share_keys": _read_much, "mask_input": _read_much}, ""),
+    ],
+)
+def test_reuse_of_long_keystreams_is_rejected_in_both_modes(
+    done: dict[str, Callable[[], object]], evidence: str, mode: CounterMode
+) -> None:
+    class Reusing(SecAgg):
+        @property
+        def steps(self) -> Steps:
+            return _also(super().steps, done)
+
+    found = finding(SumSubject.suggested(Reusing), StreamsOnce(), level=Level.QUICK, master=b"m")
+    assert found.verdict is (Verdict.REJECTED if evidence else Verdict.NOT_REJECTED)
+    assert evidence in found.evidence
 
 
 @pytest.mark.parametrize("kind", [SecAgg, LightSecAgg, OneShot])
