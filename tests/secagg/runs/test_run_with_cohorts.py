@@ -1,5 +1,6 @@
 """Runs over a population of which each round asks a cohort: who is asked, what is counted, and what is claimed."""
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -202,6 +203,24 @@ def test_run_by_poisson_protects_from_readers_and_shows_nobody_who_was_drawn(tmp
     assert 7.9 < (summary.epsilon_spent or 0) <= 8
     everybody = prepare(config(**POISSON | {"cohort": None, "draw": None}))
     assert (prepare(settings).noise_multiplier or 0) < (everybody.noise_multiplier or 0)
+
+
+def test_log_of_a_run_by_poisson_is_the_same_whoever_is_drawn(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader of the log at every level looks for who was drawn, or for how many were."""
+    caplog.set_level(logging.DEBUG)
+    logs = []
+    for at, drawn in enumerate([(3,), tuple(range(10)), tuple(range(5, 28))]):
+        cohort = Drawn(clients=drawn, padding=tuple(range(20, 29)) if at == 0 else ())
+        with monkeypatch.context() as patched:
+            patched.setattr(Cohorts, "_next", lambda *_, cohort=cohort: cohort)
+            caplog.clear()
+            run(RunFolder(tmp_path / f"run-{at}"), config(**POISSON | {"rounds": 1}))
+        own = ("dp", "protocols", "secagg")
+        logs.append([(each.name, each.getMessage()) for each in caplog.records if each.name in own])
+    assert logs[0] == logs[1] == logs[2]
+    assert {name for name, _ in logs[0]} == {"dp", "secagg"}
 
 
 def test_run_by_poisson_divides_by_the_expected_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
