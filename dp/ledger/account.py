@@ -361,12 +361,21 @@ class Account:
         self.check_event(record.event)
         if (record.participants is None) != (self.rounds is None):
             raise InvalidReservation(f"{name}: expected participants if and only if the budget has a participation")
+        self._check_salt(record)
         clients = self._clients_of(record)
         if self.rounds is not None:
             self.rounds.check_cap(name, self.rounds.checked(clients))
         return clients
 
+    def _check_salt(self, record: Reservation | Commitment) -> None:
+        if (record.salt is None) != (self.budget.towards is not Observer.READERS):
+            raise InvalidReservation(
+                f"reservation {record.number}: expected a salt if and only if clients are drawn in secret, found the "
+                "opposite"
+            )
+
     def _check_read_commitment(self, record: Commitment) -> None:
+        self._check_salt(record)
         self.check_commitment(record.number, record.contributors, record.realised)
         asked = self._clients_of(self.reservations[record.number - 1])
         if self.rounds is None:
