@@ -4,6 +4,7 @@ An account performs no I/O and reads no clock. Its records may come from an untr
 what `Ledger.reserve` and `Ledger.commit` could have written.
 """
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -395,11 +396,13 @@ class Account:
 
     def _decode(self, position: int, body: bytes) -> Record:
         try:
-            return _DECODER.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            record = _DECODER.decode(body)
+            json.loads(body, object_pairs_hook=_with_distinct_names)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise self._corrupt(
                 position, f"expected a record of this format, found another one ({printable(str(error))})"
             ) from None
+        return record
 
     def _costs_more(self, reserved: PrivacyEvent, realised: PrivacyEvent) -> bool:
         try:
@@ -410,6 +413,16 @@ class Account:
 
     def _corrupt(self, position: int, reason: str) -> LedgerCorrupt:
         return LedgerCorrupt(f"{self._name}: record {position}: {reason}")
+
+
+def _with_distinct_names(pairs: list[tuple[str, object]]) -> None:
+    """Refuse a name that is there twice: programs differ in which of its values they take.
+
+    Raises:
+        ValueError: There is one.
+    """
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("a name is there twice")
 
 
 _DECODER: Final[msgspec.json.Decoder[Record]] = msgspec.json.Decoder(Record)
