@@ -20,6 +20,7 @@ class FailedClients:
 
     def __init__(self, say: Callable[[str], None], *, secret: bool = False) -> None:
         self._say = say
+        self._known = ", and it names a client that was drawn in secret" if secret else ""
         self._later = "are not told, since clients are drawn in secret" if secret else "are only in metrics.jsonl"
         self._told = set[int]()
 
@@ -33,7 +34,8 @@ class FailedClients:
                 self._told.add(client)
                 self._say(
                     f"round {record.round}: the training of client {client} has failed, and {done}: {reason}. Not for "
-                    f"publication: noise does not cover this line. Later failures of this client {self._later}."
+                    f"publication: noise does not cover this line{self._known}. Later failures of this client "
+                    f"{self._later}."
                 )
 
 
