@@ -4,10 +4,10 @@ import shutil
 import textwrap
 from typing import Final
 
+from dp.figures import used_in_percent
 from dp.reporting.assumptions import Assumption, State
 from dp.reporting.checklist import facts
 from dp.reporting.report import BudgetReport, ReportedRelease
-from dp.reporting.wording import in_percent
 
 LEAST_WIDTH: Final = 60
 _LABEL = 24
@@ -73,7 +73,7 @@ def _line(report: BudgetReport, release: ReportedRelease) -> str:
     realised = "-" if release.excess is None else f"{release.excess:+.2%}"
     epsilon = "-" if release.epsilon_after is None else report.shown(release.epsilon_after)
     if release.used_after is not None:
-        epsilon = in_percent(release.used_after)
+        epsilon = used_in_percent(release.used_after)
     return (
         f"{release.number:>5}  {label:<{_LABEL}}  {release.noise_multiplier:>11.4g}  {realised:>9}  "
         f"{contributors:>12}  {epsilon:>9}"
