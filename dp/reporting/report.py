@@ -207,7 +207,7 @@ class BudgetReport:
     @property
     def used(self) -> float:
         """The part of the budget that is charged, rounded up; without a filter, of its epsilon. Above 1 if exceeded."""
-        return self.spent.least_bound / self.budget.epsilon if self.spent.used is None else self.spent.used
+        return self.spent.used_of(self.budget.epsilon)
 
     @property
     def remaining_epsilon(self) -> float | None:
