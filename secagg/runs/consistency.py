@@ -39,17 +39,19 @@ def _check_values(settings: SettingFields) -> None:
     for name in settings.__struct_fields__:
         value = getattr(settings, name)
         if isinstance(value, float) and not math.isfinite(value) and (name, value) != ("epsilon", math.inf):
-            raise ConfigurationError(f"{name}: expected a finite number, found {value}")
+            raise ConfigurationError(f"{name}: expected a finite number, found {value}. Use such a number.")
         if isinstance(value, str) and not _is_unicode(value):
-            raise ConfigurationError(f"{name}: expected valid Unicode, found {value!r}")
+            raise ConfigurationError(
+                f"{name}: expected valid Unicode, found {value!r}. Use a text without such characters."
+            )
     if settings.organisation is not None and not settings.organisation.isprintable():
-        raise ConfigurationError("organisation: expected 1 to 200 printable characters, found others among them.")
-    if settings.adversary not in (Adversary.CURIOUS, Adversary.MALICIOUS):
-        raise ConfigurationError(f"adversary: expected one of curious, malicious, found {settings.adversary}.")
+        raise ConfigurationError(
+            "organisation: expected 1 to 200 printable characters, found others among them. Leave these out."
+        )
     if settings.private and not 1e-9 <= settings.epsilon <= 1e9:
         raise ConfigurationError(
             "epsilon: expected a number from 1e-9 to 1e9, or inf for no noise and no differential privacy, "
-            f"found {settings.epsilon!r}."
+            f"found {settings.epsilon!r}. Use a number in this range."
         )
 
 
