@@ -65,13 +65,22 @@ def _check_unit(settings: SettingFields) -> None:
         if settings.private:
             check_client_delta(settings.delta, clients=settings.clients)
         return
-    if settings.noise_removal or (settings.mechanism, settings.trust) != (
-        LatticeNoise.DISCRETE_GAUSSIAN,
-        Trust.DISTRIBUTED,
-    ):
+    if settings.draw is Draw.POISSON:
         raise ConfigurationError(
-            "mechanism, trust and noise_removal: expected none with unit = example, found one: they apply only with "
-            "unit = client. Leave them out."
+            "draw: expected in-turn or random with unit = example, found poisson: a secret draw requires trust = "
+            "central, which applies only with unit = client. Use draw = in-turn or random, or unit = client."
+        )
+    given = {
+        "mechanism": settings.mechanism is not LatticeNoise.DISCRETE_GAUSSIAN,
+        "trust": settings.trust is not Trust.DISTRIBUTED,
+        "noise_removal": settings.noise_removal,
+    }
+    if any(given.values()):
+        names = [name for name, found in given.items() if found]
+        found = ", ".join(f"{name} = {str(getattr(settings, name)).lower()}" for name in names)
+        raise ConfigurationError(
+            f"{', '.join(names)}: expected the default with unit = example, found {found}: the noise is added in each "
+            "client's training, and this applies only with unit = client. Leave it out, or use unit = client."
         )
     if settings.weighting is Weighting.WEIGHTED:
         raise ConfigurationError(

@@ -42,9 +42,9 @@ _RULES: Final = {
 }
 
 _TOWARDS: Final = {
-    None: "those whom the ledger's report names",
-    Observer.SERVER: "the server, and readers too",
-    Observer.READERS: "readers, who see the released models only",
+    None: ". The report of the ledger says under 'Setting and trust' from whom this protects",
+    Observer.SERVER: ", towards the server, and readers too",
+    Observer.READERS: ", towards readers, who see the released models only",
 }
 
 Group = tuple[tuple[int, ...] | None, int]
@@ -120,12 +120,11 @@ class LedgerPlan(msgspec.Struct, frozen=True, kw_only=True):
                 charged = min(charged, limit, key=float)
             words = f"{charged} of {limit} ({name}) to the client that was charged most"
             rows.append(("Charged", f"{words}; {left} is left"))
-        towards = _TOWARDS[self.observer]
         rows += [
             (
                 "Guarantee",
-                f"the budget, epsilon {in_full(self.epsilon)} at delta {in_full(self.delta)}, for all rounds together, "
-                f"towards {towards} (unit {self.unit.value}, relation {self.relation.value})",
+                f"the budget, epsilon {in_full(self.epsilon)} at delta {in_full(self.delta)}, for all rounds together "
+                f"(unit {self.unit.value}, relation {self.relation.value}){_TOWARDS[self.observer]}",
             ),
             ("Accounting", _RULES[self.accounting]),
             ("Privacy unit", f"{self.unit.value}: {UNITS[self.unit]}"),

@@ -116,16 +116,21 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
             )
         if not self.on_lattice and (self.dimension is not None or self.bits is not None):
             raise ConfigurationError(
-                "--bits and --dimension: expected none with --mechanism gaussian, found one: they apply only with "
-                f"{' or '.join(LatticeNoise)}. Leave them out."
+                f"--bits and --dimension: expected neither of them with --mechanism gaussian, found "
+                f"{self._found('bits', 'dimension')}: they apply only with {' or '.join(LatticeNoise)}. Leave this out."
             )
+
+    def _found(self, *names: str) -> str:
+        """Return which of some options were given, with their values."""
+        given = {name: getattr(self, name) for name in names}
+        return " and ".join(f"--{name} {value}" for name, value in given.items() if value is not None)
 
     def _check_participation(self) -> None:
         if self.sampling is not None and (self.cohort is not None or self.cap is not None):
             raise ConfigurationError(
-                "--cohort and --cap: expected neither of them with --sampling or --per-round, found one: a cap stops "
-                "clients, so the draw would no longer be independent, and nothing is proven for such a sample. Leave "
-                "them out, or plan without the sample."
+                f"--cohort and --cap: expected neither of them with --sampling or --per-round, found "
+                f"{self._found('cohort', 'cap')}: a cap stops clients, so the draw would no longer be independent, and "
+                "nothing is proven for such a sample. Leave this out, or plan without the sample."
             )
         if self.sampling is not None and self.adversary is Adversary.MALICIOUS:
             raise ConfigurationError(

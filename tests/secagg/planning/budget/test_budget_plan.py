@@ -228,7 +228,10 @@ def test_plan_refuses_what_cannot_be() -> None:
         ("--per-round and --sampling", {"epsilon": 8.0, "per_round": 10, "sampling": 0.1}),
         ("expected exactly one of them, found both", {"epsilon": 8.0, "noise_multiplier": 1.0}),
         ("expected exactly one of them, found neither", {}),
-        ("--bits and --dimension: expected none with --mechanism gaussian", {"epsilon": 8.0, "bits": 16}),
+        (
+            "--bits and --dimension: expected neither of them with --mechanism gaussian, found --bits 16",
+            {"epsilon": 8.0, "bits": 16},
+        ),
     ):
         assert message in asked(**given)
     for message, cohort in (
