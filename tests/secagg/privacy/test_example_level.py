@@ -97,7 +97,7 @@ def test_settings_of_example_level_have_their_own_defaults() -> None:
         ),
         (
             {"unit": "example", "trust": "central", "noise_removal": True},
-            "^trust, noise_removal: expected the default with unit = example, found trust = central, noise_removal = true:",
+            "^trust, noise_removal: expected the default with unit = example, found trust = central, noise_removal = t",
         ),
         (
             {"unit": "example", "trust": "central", "draw": "poisson"},
