@@ -79,9 +79,7 @@ def integer_at_least(name: str, value: object, minimum: int, *, maximum: int = M
             f"{name}: expected an integer >= {minimum}, found {_found(number)}. Use {minimum} or more."
         )
     if number > maximum:
-        raise InvalidParameter(
-            f"{name}: expected an integer <= {maximum}, found {_found(number)}. Use {maximum} or less."
-        )
+        raise InvalidParameter(f"{name}: expected an integer <= {maximum}, found {_found(number)}. Lower it.")
     return number
 
 

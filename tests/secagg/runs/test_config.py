@@ -115,7 +115,10 @@ SECRET: dict[str, Any] = {"cohort": 100, "draw": "poisson", "trust": "central"}
             {"unit": "example", "accounting": "gaussian-filter"},
             r"accounting: expected fixed or renyi-filter with unit = example, found gaussian-filter",
         ),
-        ({"cohort": 100, "unit": "example", **SECRET}, r"mechanism, trust and noise_removal: expected none with unit"),
+        (
+            {"cohort": 100, "unit": "example", **SECRET},
+            r"draw: expected in-turn or random with unit = example, found p",
+        ),
         ({"accounting": "filter"}, r"accounting: expected one of fixed, gaussian-filter, renyi-filter, found 'filter'"),
     ],
 )
