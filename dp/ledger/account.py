@@ -189,7 +189,7 @@ class Account:
         Args:
             event: What a release will cost.
             contributors: The most clients that may be in its sum; None if that is not known.
-            clients: Those whom the release asks, if that is known.
+            clients: The clients that the release asks, if that is known.
 
         Raises:
             InvalidParameter: `contributors` is above the population or the number of clients that are asked, or below

@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
-from dp.figures import rounded_up
+from dp.figures import rounded_up, used_in_percent
 from secagg.commands.progress import write_line
 from secagg.runs.comparison import WITHOUT_NOISE
-from secagg.training.records import RoundRecord, percent
+from secagg.training.records import RoundRecord
 
 
 class FailedClients:
@@ -91,7 +91,7 @@ class RoundLines:
     def _write_round(self, record: RoundRecord) -> None:
         said = [f"round {record.round} of {self._rounds}: accuracy {record.accuracy:.2%}"]
         if record.epsilon is not None:
-            used = "" if record.used is None else f" ({percent(record.used)} of it used)"
+            used = "" if record.used is None else f" ({used_in_percent(record.used)} of it used)"
             said.append(f"epsilon {rounded_up(record.epsilon)}{used}")
         said.append(
             f"about {record.contributors} clients drawn" if self._secret else f"{record.contributors} contributors"

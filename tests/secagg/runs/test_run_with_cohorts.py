@@ -15,6 +15,7 @@ import pytest
 from dp.accounting.guarantee import Claim
 from dp.errors import LedgerUnavailable
 from dp.events import NeighbouringRelation, Observer, PoissonSampledEvent
+from dp.figures import used_in_percent
 from dp.ledger.ledger import Ledger
 from dp.ledger.participants import decode_clients
 from dp.ledger.participation import Accounting
@@ -301,7 +302,7 @@ def test_run_goes_on_to_more_rounds_where_the_cap_has_places(tmp_path: Path) -> 
     goal = choose_goal(prepare(settings), folder, 9)
     assert goal.rounds == 9
     assert goal.cost == (
-        f"{math.ceil(1000 * first.used) / 10:g}% of the budget of epsilon 60 is used, and epsilon 60 is guaranteed, "
+        f"{used_in_percent(first.used)} of the budget of epsilon 60 is used, and epsilon 60 is guaranteed, "
         "whatever part of it is used; the budget and the cap allow 9 rounds in all"
     )
     folder.set_goal(9)
