@@ -16,7 +16,7 @@ from typing import Final
 
 from tests.support import fork_server
 
-TIMEOUT_S: Final = 120
+TIMEOUT_S: Final = 300
 
 
 def run_code(
@@ -39,7 +39,7 @@ def run_code(
         out, err = Path(folder) / "stdout", Path(folder) / "stderr"
         for path in (out, err):
             path.touch()
-        program = {
+        program: dict[str, object] = {
             "code": code,
             "arguments": arguments,
             "folder": str(cwd),
