@@ -109,7 +109,7 @@ class Session:
     committee: Committee | None = None
 
     def __post_init__(self) -> None:
-        check_entries(type(self), _entries())
+        check_entries(type(self), _entries())  # type: ignore[arg-type]  # mypy asks if its instances are hashable.
         if type(self.session_id) is not bytes or not 16 <= len(self.session_id) <= 64:
             raise ParameterError("session_id: expected 16 to 64 bytes, found another value. Use os.urandom(16).")
         for name, data in (("context", self.context), ("parameters", self.parameters)):
@@ -167,7 +167,7 @@ class Session:
         Raises:
             TypeError: A subclass has added a field that has no entry.
         """
-        check_entries(type(self), _entries())
+        check_entries(type(self), _entries())  # type: ignore[arg-type]  # mypy asks if its instances are hashable.
         first = tuple((", ".join(names), values(self)) for names, values in _TRANSCRIPT)
         known = type(self).__dataclass_fields__
         return first + tuple(
