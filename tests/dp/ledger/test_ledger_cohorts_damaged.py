@@ -127,7 +127,7 @@ def test_records_that_are_altered_below_are_otherwise_read() -> None:
         (in_base64("b", 2), "expected the text that this set of clients has"),
         (text(*range(20)).replace("b", "d", 1), "expected"),
         (in_base64("d"), "participants: expected at least 1 client"),
-        ("d" + "A" * 5000, "expected at most 9 bytes|expected base64"),
+        pytest.param("d" + "A" * 5000, "expected at most 9 bytes|expected base64", id="long text"),
         (None, "expected participants if and only if the budget has a participation"),
         (7, "expected a record of this format"),
         ([1, 2], "expected a record of this format"),
