@@ -42,3 +42,23 @@ def test_program_is_sent_signals_while_it_runs(tmp_path: Path) -> None:
     assert stop(signal.SIGKILL) == -signal.SIGKILL
     assert stop(signal.SIGINT) == -signal.SIGINT
     assert run_code("print(1)", cwd=tmp_path).stdout == "1\n"
+
+
+def test_programs_run_at_the_same_time(tmp_path: Path) -> None:
+    def meanwhile(running: Running) -> None:
+        assert run_code("print('inner')", cwd=tmp_path).stdout == "inner\n"
+        assert not running.has_ended()
+        (tmp_path / "go").touch()
+
+    code = "import os, sys\nwhile not os.path.exists('go'): pass\nsys.exit(5)"
+    assert run_code(code, cwd=tmp_path, meanwhile=meanwhile).returncode == 5
+
+
+def test_program_finds_the_modules_of_its_own_environment(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"only_in_{name}.py").touch()
+    for name, other in (("one", "two"), ("two", "one")):
+        environment = {"PYTHONPATH": str(tmp_path / name)}
+        assert run_code(f"import only_in_{name}", cwd=tmp_path, environment=environment).returncode == 0
+        assert run_code(f"import only_in_{other}", cwd=tmp_path, environment=environment).returncode == 1

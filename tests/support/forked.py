@@ -1,6 +1,7 @@
 """Programs as processes of their own, which are forked from one that has imported what they use."""
 
 import atexit
+import contextlib
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -47,10 +49,10 @@ def run_code(
             "stdout": str(out),
             "stderr": str(err),
         }
-        running = _server().begin(program)
-        if meanwhile is not None:
-            meanwhile(running)
-        code_of_exit = running.wait()
+        with contextlib.closing(_server().begin(program)) as running:
+            if meanwhile is not None:
+                meanwhile(running)
+            code_of_exit = running.wait()
         return subprocess.CompletedProcess(
             [sys.executable, "-P", "-c", code, *arguments], code_of_exit, out.read_text("utf-8"), err.read_text("utf-8")
         )
@@ -62,6 +64,10 @@ class Running:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._number = _number(channel)
+
+    def close(self) -> None:
+        """Forget the process, which goes on if it has not ended."""
+        self._channel.close()
 
     def has_ended(self) -> bool:
         """Return whether the process has ended."""
@@ -104,7 +110,7 @@ class _Server:
 
     def __init__(self) -> None:
         self._channel, theirs = socket.socketpair()
-        self._channel.settimeout(TIMEOUT_S)
+        self._turn = threading.Lock()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", fork_server.__file__, str(theirs.fileno())],
@@ -116,9 +122,15 @@ class _Server:
         atexit.register(self.close)
 
     def begin(self, program: dict[str, object]) -> Running:
-        """Begin a program."""
-        self._channel.sendall(json.dumps(program).encode() + b"\n")
-        return Running(self._channel)
+        """Begin a program. Several threads may do that, and several programs may run at the same time."""
+        request = json.dumps(program).encode()
+        ours, theirs = socket.socketpair()
+        ours.settimeout(TIMEOUT_S)
+        with self._turn, theirs:
+            length = f"{len(request):0{fork_server.LENGTH_BYTES}}".encode()
+            socket.send_fds(self._channel, [length], [theirs.fileno()])
+            self._channel.sendall(request)
+        return Running(ours)
 
     def close(self) -> None:
         """End the process, which ends when its socket is closed."""
