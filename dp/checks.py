@@ -28,13 +28,13 @@ def positive_real(name: str, value: object) -> float:
             range.
     """
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise InvalidParameter(f"{name}: expected a number above 0, found {type(value).__name__}")
+        raise InvalidParameter(f"{name}: expected a number above 0, found {type(value).__name__}. Use such a number.")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number) or number <= 0:
-        raise InvalidParameter(f"{name}: expected a finite number above 0, found {_found(value)}")
+        raise InvalidParameter(f"{name}: expected a finite number above 0, found {_found(value)}. Use such a number.")
     return number
 
 
@@ -47,7 +47,8 @@ def magnitude(name: str, value: object) -> float:
     number = positive_real(name, value)
     if not MINIMUM_MAGNITUDE <= number <= MAXIMUM_MAGNITUDE:
         raise InvalidParameter(
-            f"{name}: expected a number from {MINIMUM_MAGNITUDE:g} to {MAXIMUM_MAGNITUDE:g}, found {_found(value)}"
+            f"{name}: expected a number from {MINIMUM_MAGNITUDE:g} to {MAXIMUM_MAGNITUDE:g}, found {_found(value)}. "
+            "Use a number in this range."
         )
     return number
 
@@ -69,12 +70,16 @@ def integer_at_least(name: str, value: object, minimum: int, *, maximum: int = M
         InvalidParameter: The value is a boolean, not an integer, or outside that range.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise InvalidParameter(f"{name}: expected an integer >= {minimum}, found {type(value).__name__}")
+        raise InvalidParameter(
+            f"{name}: expected an integer >= {minimum}, found {type(value).__name__}. Use an integer."
+        )
     number = int(value)
     if number < minimum:
-        raise InvalidParameter(f"{name}: expected an integer >= {minimum}, found {_found(number)}")
+        raise InvalidParameter(
+            f"{name}: expected an integer >= {minimum}, found {_found(number)}. Use {minimum} or more."
+        )
     if number > maximum:
-        raise InvalidParameter(f"{name}: expected an integer <= {maximum}, found {_found(number)}")
+        raise InvalidParameter(f"{name}: expected an integer <= {maximum}, found {_found(number)}. Lower it.")
     return number
 
 
@@ -86,7 +91,9 @@ def probability(name: str, value: object) -> float:
     """
     number = positive_real(name, value)
     if number >= 1:
-        raise InvalidParameter(f"{name}: expected a probability between 0 and 1, both excluded, found {_found(value)}")
+        raise InvalidParameter(
+            f"{name}: expected a probability between 0 and 1, both excluded, found {_found(value)}. Use less than 1."
+        )
     return number
 
 
@@ -119,7 +126,7 @@ def member(name: str, value: object, kind: type[_Member]) -> _Member:
         return kind(value)
     if not isinstance(value, kind):
         choices = " or ".join(str(one) for one in kind)
-        raise InvalidParameter(f"{name}: expected {choices}, found {type(value).__name__}")
+        raise InvalidParameter(f"{name}: expected {choices}, found {type(value).__name__}. Use one of these.")
     return value
 
 
@@ -130,7 +137,9 @@ def short_text(name: str, value: object) -> str:
         InvalidParameter: It is anything else.
     """
     if not isinstance(value, str) or not 1 <= len(value) <= 200 or not value.isprintable():
-        raise InvalidParameter(f"{name}: expected a text of 1 to 200 printable characters, found something else")
+        raise InvalidParameter(
+            f"{name}: expected a text of 1 to 200 printable characters, found something else. Use such a text."
+        )
     return str.__str__(value)
 
 

@@ -192,7 +192,9 @@ class PoissonSampledEvent(msgspec.Struct, frozen=True, kw_only=True, tag="poisso
     def __post_init__(self) -> None:
         force_setattr(self, "sampling_rate", magnitude("sampling_rate", self.sampling_rate))
         if self.sampling_rate > 1:
-            raise InvalidParameter(f"sampling_rate: expected a probability in (0, 1], found {self.sampling_rate}")
+            raise InvalidParameter(
+                f"sampling_rate: expected a probability in (0, 1], found {self.sampling_rate}. Use 1 or less."
+            )
         if not isinstance(self.event, NoisyEvent):
             raise InvalidParameter(
                 f"event: expected an event that can be sampled, found {type(self.event).__name__}. Use an event of one "

@@ -3,11 +3,14 @@
 Records name sessions, steps, parties by their ids, counts, and the class and text of errors. They never hold bytes of
 a message or anything secret. A server logs refused replies and what ends it early as warnings, finished sums as
 information, and steps for debugging; a client logs the step that it has answered, for debugging, and nothing else.
+
+If it must stay secret who is in a session, or how many parties are, `unlogged` keeps all of these records back.
 """
 
 import contextlib
 import logging
 from collections.abc import Collection, Iterator
+from contextvars import ContextVar
 from typing import Final
 
 from protocols.errors import RemoteError, TooFewSurvivors
@@ -15,7 +18,23 @@ from protocols.errors import RemoteError, TooFewSurvivors
 LOGGER: Final = logging.getLogger("protocols")
 LOGGER.addHandler(logging.NullHandler())
 
+_UNLOGGED: Final[ContextVar[bool]] = ContextVar("unlogged", default=False)
+LOGGER.addFilter(lambda _: not _UNLOGGED.get())
+
 _MOST_LISTED = 20
+
+
+@contextlib.contextmanager
+def unlogged() -> Iterator[None]:
+    """Keep back all records of the package that this thread makes, at every level.
+
+    Records count the parties of a session and name them. Use it for sessions of clients that were drawn in secret.
+    """
+    token = _UNLOGGED.set(True)
+    try:
+        yield
+    finally:
+        _UNLOGGED.reset(token)
 
 
 def listed(parties: Collection[int]) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, final
 
 import numpy as np
@@ -115,7 +116,7 @@ class Session:
     expires: int | None = None
 
     def __post_init__(self) -> None:
-        check_entries(type(self), _entries())
+        check_entries(type(self), _entries())  # type: ignore[arg-type]  # mypy asks if its instances are hashable.
         if type(self.session_id) is not bytes or not 16 <= len(self.session_id) <= 64:
             raise ParameterError("session_id: expected 16 to 64 bytes, found another value. Use os.urandom(16).")
         for name, data in (("context", self.context), ("parameters", self.parameters)):
@@ -177,11 +178,13 @@ class Session:
         Raises:
             TypeError: A subclass has added a field that has no entry.
         """
-        check_entries(type(self), _entries())
+        check_entries(type(self), _entries())  # type: ignore[arg-type]  # mypy asks if its instances are hashable.
         first = tuple((", ".join(names), values(self)) for names, values in _TRANSCRIPT)
-        defaults = {each.name: each.default for each in fields(self)}
+        known = type(self).__dataclass_fields__
         return first + tuple(
-            (name, ((name, value(self)),)) for name, value in _LATER.items() if getattr(self, name) != defaults[name]
+            (name, ((name, value(self)),))
+            for name, value in _LATER.items()
+            if getattr(self, name) != known[name].default
         )
 
     def checked(self, vector: ArrayLike) -> Words:
@@ -212,6 +215,7 @@ class Session:
         return array.astype(word_dtype(self.modulus))
 
 
+@lru_cache(maxsize=16)  # The answer depends on the class alone, and each session and each digest asks.
 def check_entries(kind: type[Session], entries: tuple[str, ...]) -> None:
     """Raise `TypeError` unless a transcript has exactly one entry for each field of a kind of session.
 

@@ -1,12 +1,13 @@
 """Checks of arguments: wrong values are refused before anything is computed."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from protocols import Adversary
 from secagg.errors import ConfigurationError, DataError, EncodingError, ModelError
 
 LARGEST: Final = 1e100
@@ -14,6 +15,9 @@ LARGEST: Final = 1e100
 
 MOST_ROUNDS: Final = 2**31 - 1
 """The largest number of rounds of a run."""
+
+SERVERS: Final = (Adversary.CURIOUS, Adversary.MALICIOUS)
+"""The servers that a run, or a plan of one, may assume."""
 
 _SHOWN: Final = 5
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -29,6 +33,7 @@ def check_choice(
     value: object,
     kind: type[_Choice],
     *,
+    among: Collection[str] | None = None,
     error: type[ConfigurationError | EncodingError] = ConfigurationError,
 ) -> _Choice:
     """Return the member of an enumeration that `value` is or names.
@@ -37,13 +42,16 @@ def check_choice(
         name: The value's name in the error.
         value: A member, or its value as a string.
         kind: The enumeration.
+        among: The members that are accepted here; None for all.
         error: The class of error to raise.
 
     Raises:
-        ConfigurationError: The value is not a member; an EncodingError instead if `error` says so.
+        ConfigurationError: The value is not such a member; an EncodingError instead if `error` says so.
     """
-    if not isinstance(value, str) or value not in tuple(kind):
-        raise error(f"{name}: expected one of {', '.join(kind)}, found {shown(value)}")
+    choices = tuple(kind) if among is None else among
+    if not isinstance(value, str) or value not in choices:
+        found = str(value) if isinstance(value, str) else value  # A member of an enumeration shows its value.
+        raise error(f"{name}: expected one of {', '.join(choices)}, found {shown(found)}. Use one of these.")
     return kind(value)
 
 
@@ -67,7 +75,9 @@ def check_integer(name: str, value: object, *, minimum: int) -> int:
         ConfigurationError: The value is not such an integer.
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
-        raise ConfigurationError(f"{name}: expected an integer of at least {minimum}, found {value!r}")
+        raise ConfigurationError(
+            f"{name}: expected an integer of at least {minimum}, found {value!r}. Use {minimum} or more."
+        )
     return int(value)
 
 
@@ -78,9 +88,9 @@ def check_positive(name: str, value: object) -> float:
         ConfigurationError: The value is not such a number.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise ConfigurationError(f"{name}: expected a number above 0, found {value!r}")
+        raise ConfigurationError(f"{name}: expected a number above 0, found {value!r}. Use such a number.")
     if not 0 < value < float("inf"):
-        raise ConfigurationError(f"{name}: expected a finite number above 0, found {value!r}")
+        raise ConfigurationError(f"{name}: expected a finite number above 0, found {value!r}. Use such a number.")
     return float(value)
 
 

@@ -5,6 +5,7 @@ import math
 import os
 import sys
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -153,7 +154,12 @@ def _header(archive: NpzFile, member: str) -> tuple[tuple[int, ...], np.dtype[An
         read: Callable[[object], tuple[Any, ...]] | None = headers.get(magic(file))
         if read is None:  # Version 3 is for arrays with named fields alone.
             raise ValueError("another format")
-        shape, _, dtype = read(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                shape, _, dtype = read(file)
+            except Warning:  # NumPy warns of types that later versions read in another way.
+                raise ValueError("a header that is read in two ways") from None
     return shape, dtype
 
 

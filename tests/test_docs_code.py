@@ -9,6 +9,8 @@ from typing import Final
 
 import pytest
 
+from tests.support.commands import secagg
+
 DOCS: Final = Path(__file__).parent.parent / "docs"
 MADE: Final = ("_build", "examples", "reference/api", "reference/commands")
 PAGES: Final = [
@@ -46,13 +48,7 @@ def test_commands_of_a_page_run(commands: str, tmp_path: Path) -> None:
     for line in commands.splitlines():
         command, *arguments = shlex.split(line)
         assert command == "secagg"
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "secagg", *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        done = secagg(*arguments, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stdout
 

@@ -1,7 +1,6 @@
 """The README's Python runs as it stands, and its links, commands and figures are right."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.commands import secagg
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,13 +28,7 @@ def said(code: str, folder: Path) -> list[str]:
 
 def options(words: list[str]) -> set[str]:
     """Return the options that the help of a command shows."""
-    shown = subprocess.run(
-        [sys.executable, "-P", "-m", "secagg", *words, "--help"],
-        env={**os.environ, "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    shown = secagg(*words, "--help", cwd=ROOT)
     assert shown.returncode == 0, shown.stderr
     return set(re.findall(r"--[a-z0-9-]+", shown.stdout))
 

@@ -97,7 +97,7 @@ def subsampled_divergences(
     given = _checked(divergences)
     rate = positive_real("sampling_rate", sampling_rate)
     if rate > 1:
-        raise InvalidParameter(f"sampling_rate: expected a probability in (0, 1], found {rate}")
+        raise InvalidParameter(f"sampling_rate: expected a probability in (0, 1], found {rate}. Use 1 or less.")
     member("known", known, KnownDivergences)
     wanted = _checked_orders(orders, len(given) + 1)
     with np.errstate(divide="ignore", over="ignore"):

@@ -76,6 +76,17 @@ class Guarantee:
         """The least of the upper bounds on what the releases cost if they were fixed beforehand."""
         return min(bound.epsilon for bound in self.bounds)
 
+    def used_of(self, epsilon: float) -> float:
+        """Return the part of a budget that is used: of a filter's limit or, without a filter, of its epsilon.
+
+        Args:
+            epsilon: The epsilon of the budget, above 0.
+
+        Returns:
+            At least 0; above 1, possibly infinite, if the budget was exceeded.
+        """
+        return self.least_bound / epsilon if self.used is None else self.used
+
     @property
     def renyi(self) -> RenyiBound:
         """The bound by Renyi DP, which exists for every set of releases."""

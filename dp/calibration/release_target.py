@@ -50,7 +50,9 @@ class ReleaseTarget:
         member("relation", self.relation, NeighbouringRelation)
         object.__setattr__(self, "sampling_rate", magnitude("sampling_rate", self.sampling_rate))
         if self.sampling_rate > 1:
-            raise InvalidParameter(f"sampling_rate: expected a probability in (0, 1], found {self.sampling_rate}")
+            raise InvalidParameter(
+                f"sampling_rate: expected a probability in (0, 1], found {self.sampling_rate}. Use 1 or less."
+            )
 
     def event(self, event: NoisyEvent) -> PrivacyEvent:
         """Return the event of a release under this relation, over clients sampled at this rate.

@@ -74,7 +74,9 @@ class AdaptiveClip:
         object.__setattr__(self, "quantile", probability("quantile", self.quantile))
         object.__setattr__(self, "learning_rate", magnitude("learning_rate", self.learning_rate))
         if self.learning_rate > 1:
-            raise InvalidParameter(f"learning_rate: expected a number above 0 and up to 1, found {self.learning_rate}")
+            raise InvalidParameter(
+                f"learning_rate: expected a number above 0 and up to 1, found {self.learning_rate}. Use 1 or less."
+            )
 
     @property
     def l2_sensitivity(self) -> float:

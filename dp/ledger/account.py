@@ -4,6 +4,7 @@ An account performs no I/O and reads no clock. Its records may come from an untr
 what `Ledger.reserve` and `Ledger.commit` could have written.
 """
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -188,7 +189,7 @@ class Account:
         Args:
             event: What a release will cost.
             contributors: The most clients that may be in its sum; None if that is not known.
-            clients: Those whom the release asks, if that is known.
+            clients: The clients that the release asks, if that is known.
 
         Raises:
             InvalidParameter: `contributors` is above the population or the number of clients that are asked, or below
@@ -361,12 +362,21 @@ class Account:
         self.check_event(record.event)
         if (record.participants is None) != (self.rounds is None):
             raise InvalidReservation(f"{name}: expected participants if and only if the budget has a participation")
+        self._check_salt(record)
         clients = self._clients_of(record)
         if self.rounds is not None:
             self.rounds.check_cap(name, self.rounds.checked(clients))
         return clients
 
+    def _check_salt(self, record: Reservation | Commitment) -> None:
+        if (record.salt is None) != (self.budget.towards is not Observer.READERS):
+            raise InvalidReservation(
+                f"reservation {record.number}: expected a salt if and only if clients are drawn in secret, found the "
+                "opposite"
+            )
+
     def _check_read_commitment(self, record: Commitment) -> None:
+        self._check_salt(record)
         self.check_commitment(record.number, record.contributors, record.realised)
         asked = self._clients_of(self.reservations[record.number - 1])
         if self.rounds is None:
@@ -386,11 +396,13 @@ class Account:
 
     def _decode(self, position: int, body: bytes) -> Record:
         try:
-            return _DECODER.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            record = _DECODER.decode(body)
+            json.loads(body, object_pairs_hook=_with_distinct_names)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise self._corrupt(
                 position, f"expected a record of this format, found another one ({printable(str(error))})"
             ) from None
+        return record
 
     def _costs_more(self, reserved: PrivacyEvent, realised: PrivacyEvent) -> bool:
         try:
@@ -401,6 +413,16 @@ class Account:
 
     def _corrupt(self, position: int, reason: str) -> LedgerCorrupt:
         return LedgerCorrupt(f"{self._name}: record {position}: {reason}")
+
+
+def _with_distinct_names(pairs: list[tuple[str, object]]) -> None:
+    """Refuse a name that is there twice: programs differ in which of its values they take.
+
+    Raises:
+        ValueError: There is one.
+    """
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("a name is there twice")
 
 
 _DECODER: Final[msgspec.json.Decoder[Record]] = msgspec.json.Decoder(Record)

@@ -227,10 +227,10 @@ class FilteredCharges(Charges):
     """Charges of each client by a filter, in units.
 
     Formal guarantees:
-        If a release is made only where `admits` is true for those whom it asks, all releases are together (epsilon,
-        delta)-differentially private for each client, with the epsilon and delta of the filter's budget, under its
-        relation and unit, towards everyone who sees all cohorts and releases. Noise, cohorts and the number of releases
-        may depend on earlier releases (Theorems B and C). The part that is used is no guarantee.
+        If a release is made only where `admits` is true for the clients that it asks, all releases are together
+        (epsilon, delta)-differentially private for each client, with the epsilon and delta of the filter's budget,
+        under its relation and unit, towards everyone who sees all cohorts and releases. Noise, cohorts and the number
+        of releases may depend on earlier releases (Theorems B and C). The part that is used is no guarantee.
 
     Args:
         rule: The filter.

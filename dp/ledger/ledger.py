@@ -29,7 +29,7 @@ from dp.ledger.log import RecordLog, chained_digest, checked_bodies, kept_head, 
 from dp.ledger.participants import encode_clients
 from dp.ledger.participation import Accounting, Participation
 from dp.ledger.realised import check_cost
-from dp.ledger.records import Clock, Commitment, Detail, Reservation, first_record
+from dp.ledger.records import Clock, Commitment, Detail, Reservation, first_record, new_salt
 from dp.ledger.rules import check_realised
 from dp.ledger.sqlite_log import SqliteLog, ledger_path
 from dp.ledger.view import LedgerView, stale
@@ -75,9 +75,9 @@ class Ledger(LedgerView):
         in this ledger. It covers no other use of the same data.
     """
 
-    def __init__(self, log: RecordLog, clock: Clock, bodies: list[bytes]) -> None:
+    def __init__(self, log: RecordLog, clock: Clock, bodies: list[bytes], entropy: Entropy) -> None:
         super().__init__(log, bodies)
-        self._clock = clock
+        self._clock, self._entropy = clock, entropy
 
     @classmethod
     def create(
@@ -113,7 +113,7 @@ class Ledger(LedgerView):
             order: The Renyi order of `Accounting.RENYI_FILTER`. By default, the one that is best without a plan; use
                 `best_order` with the planned events.
             clock: Returns the time, in seconds since 1970.
-            entropy: Source of the salt of its first record.
+            entropy: Source of the salts of its records.
 
         Raises:
             InvalidParameter: The budget is out of range, such as a delta of 1 / `population` or more, `description` is
@@ -136,7 +136,7 @@ class Ledger(LedgerView):
             clock=clock,
             entropy=entropy,
         )
-        return cls._over(SqliteLog.create(ledger_path(path), first), clock)
+        return cls._over(SqliteLog.create(ledger_path(path), first), clock, entropy=entropy)
 
     @classmethod
     def open(cls, path: str | Path, *, head: str | None = None, clock: Clock = time.time) -> Self:
@@ -199,12 +199,12 @@ class Ledger(LedgerView):
         return cls._over(log, clock, None if head is None else kept_head(head))
 
     @classmethod
-    def _over(cls, log: RecordLog, clock: Clock, kept: bytes | None = None) -> Self:
+    def _over(cls, log: RecordLog, clock: Clock, kept: bytes | None = None, *, entropy: Entropy = os.urandom) -> Self:
         try:
             bodies = checked_bodies(log)
             if kept is not None and position_of(kept, bodies) is None:
                 raise stale(log, "the kept head")
-            return cls(log, clock, bodies)
+            return cls(log, clock, bodies, entropy)
         except BaseException:
             log.close()
             raise
@@ -296,6 +296,7 @@ class Ledger(LedgerView):
                 event=event,
                 time_s=self._clock(),
                 participants=None if account.rounds is None else encode_clients(clients),
+                salt=self._salt(),
             )
             self._append(record)
         self._tell(f"reservation {record.number} is recorded: {label}")
@@ -346,6 +347,7 @@ class Ledger(LedgerView):
                     time_s=time_s,
                     realised=realised,
                     missing=missing,
+                    salt=self._salt(),
                 )
             )
             label = self._account.reservations[reservation - 1].label
@@ -360,6 +362,10 @@ class Ledger(LedgerView):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def _salt(self) -> str | None:
+        """Return the salt of the next record; None if everybody may know who is asked."""
+        return new_salt(self._entropy) if self.budget.towards is Observer.READERS else None
 
     def _tell(self, done: str) -> None:
         if LOGGER.isEnabledFor(logging.INFO):  # It takes long to compute what is spent.

@@ -117,11 +117,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, tag="budget", forbid_unk
             force_setattr(self, "software", short_text("software", self.software))
         if self.description is not None and not isinstance(self.description, Description):
             raise InvalidParameter(f"description: expected a Description, found {type(self.description).__name__}")
-        salt: object = self.salt
-        if salt is not None and not (isinstance(salt, str) and re.fullmatch(f"[0-9a-f]{{{2 * SALT_BYTES}}}", salt)):
-            raise InvalidParameter(
-                f"salt: expected {2 * SALT_BYTES} lower-case hexadecimal digits, found something else"
-            )
+        _check_salt(self.salt)
         _check_participation(self)
         _check_order(self)
 
@@ -137,6 +133,9 @@ class Reservation(
         event: What the release costs.
         time_s: The time of the reservation, as in `Budget`.
         participants: The clients that it asks, as `dp.ledger.participants` writes them; None without participation.
+        salt: Fresh randomness, 32 hexadecimal digits, if the statement of the ledger is towards readers; otherwise
+            None. Heads are published. Without the salt, anyone who knows the head before this record could use the one
+            after it to check a guess of who was drawn.
 
     Raises:
         InvalidParameter: An attribute is out of range or of another kind.
@@ -147,6 +146,7 @@ class Reservation(
     event: PrivacyEvent
     time_s: float
     participants: str | None = None
+    salt: str | None = None
 
     def __post_init__(self) -> None:
         force_setattr(self, "number", integer_at_least("number", self.number, 1))
@@ -155,6 +155,7 @@ class Reservation(
             raise InvalidParameter(f"event: expected a privacy event, found {type(self.event).__name__}")
         force_setattr(self, "time_s", _time(self.time_s))
         _check_text("participants", self.participants)
+        _check_salt(self.salt)
 
 
 class Commitment(
@@ -171,6 +172,7 @@ class Commitment(
         time_s: The time of the commitment, as in `Budget`.
         missing: The clients that were asked and are not in the sum, as `dp.ledger.participants` writes them; None
             without participation, or if nobody is missing.
+        salt: As in `Reservation`, since a commitment says how many clients were drawn.
 
     Raises:
         InvalidParameter: An attribute is out of range or of another kind.
@@ -183,6 +185,7 @@ class Commitment(
     # A default that a function returns is written too, as all ledgers of earlier versions have it.
     realised: PrivacyEvent | None = msgspec.field(default_factory=lambda: None)
     missing: str | None = None
+    salt: str | None = None
 
     def __post_init__(self) -> None:
         force_setattr(self, "number", integer_at_least("number", self.number, 1))
@@ -192,6 +195,7 @@ class Commitment(
             raise InvalidParameter(f"realised: expected a privacy event, found {type(self.realised).__name__}")
         force_setattr(self, "time_s", _time(self.time_s))
         _check_text("missing", self.missing)
+        _check_salt(self.salt)
 
 
 Record = Budget | Reservation | Commitment
@@ -251,7 +255,7 @@ def first_record(
         time_s=clock(),
         software=f"{SOFTWARE} {VERSION}",
         description=description,
-        salt=_salt(entropy),
+        salt=new_salt(entropy),
         participation=participation,
         towards=None if participation is None else towards,
         accounting=accounting,
@@ -326,12 +330,22 @@ def _check_order(budget: Budget) -> None:
         )
 
 
+def _check_salt(salt: object) -> None:
+    if salt is not None and not (isinstance(salt, str) and re.fullmatch(f"[0-9a-f]{{{2 * SALT_BYTES}}}", salt)):
+        raise InvalidParameter(f"salt: expected {2 * SALT_BYTES} lower-case hexadecimal digits, found something else")
+
+
 def _check_text(name: str, text: object) -> None:
     if text is not None and not isinstance(text, str):
         raise InvalidParameter(f"{name}: expected a text or None, found {type(text).__name__}")
 
 
-def _salt(entropy: Callable[[int], object]) -> str:
+def new_salt(entropy: Callable[[int], object]) -> str:
+    """Return the salt of a record, 32 hexadecimal digits.
+
+    Raises:
+        EntropyFailure: `entropy` did not return the bytes that were asked for.
+    """
     salt = entropy(SALT_BYTES)
     if type(salt) is not bytes or len(salt) != SALT_BYTES:
         raise EntropyFailure(f"entropy: expected {SALT_BYTES} bytes, found something else. Use os.urandom.")

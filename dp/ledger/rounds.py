@@ -60,7 +60,7 @@ class Rounds:
 
         Args:
             name: The beginning of the message.
-            clients: Those whom it asks.
+            clients: The clients that it asks.
 
         Raises:
             ParticipationExceeded: At least one of them was; the message says how many, and the first five.

@@ -11,12 +11,12 @@ from typing import Final
 from dp.accounting.guarantee import Guarantee
 from dp.accounting.privacy_loss_accountant import LATTICE
 from dp.events import NeighbouringRelation, Observer
-from dp.figures import in_full
+from dp.figures import in_full, used_in_percent
 from dp.ledger.participation import Accounting
 from dp.ledger.records import Budget
 from dp.reporting.observers import HEADINGS
 from dp.reporting.report import BudgetReport, Facts
-from dp.reporting.wording import RELATIONS, UNAMPLIFIED, UNITS, in_percent, more_releases
+from dp.reporting.wording import RELATIONS, UNAMPLIFIED, UNITS, more_releases
 from dp.version import SOFTWARE, VERSION
 
 _COUNTS: Final = {2: "Two", 3: "Three", 4: "Four"}
@@ -117,7 +117,7 @@ def _used(report: BudgetReport) -> str:
     no_guarantee = _NO_GUARANTEE_BY_COUNT if budget.towards is Observer.SERVER else _NO_GUARANTEE
     whose = ", charged to the client that was charged most" if budget.towards is Observer.SERVER else ""
     if spent.used is not None:
-        return f"{in_percent(spent.used)} of the budget{whose}. {no_guarantee}"
+        return f"{used_in_percent(spent.used)} of the budget{whose}. {no_guarantee}"
     return (
         f"epsilon {report.shown(spent.least_bound)} of {in_full(budget.epsilon)}{whose}, as if all of that had been "
         f"fixed beforehand. {no_guarantee}"

@@ -6,12 +6,11 @@ from typing import Any, Final
 
 from dp.errors import MissingExtra
 from dp.events import PrivacyUnit
-from dp.figures import in_full, rounded_up
+from dp.figures import in_full, rounded_up, used_in_percent
 from dp.reporting.charts import charts
 from dp.reporting.checklist import facts, when
 from dp.reporting.observers import HEADINGS
 from dp.reporting.report import BudgetReport
-from dp.reporting.wording import in_percent
 
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNAMPLIFIED: Final = {
@@ -79,7 +78,7 @@ def fill(template: str, **context: Any) -> str:
     )
     environment.filters["rounded_up"] = rounded_up
     environment.filters["in_full"] = in_full
-    environment.filters["in_percent"] = in_percent
+    environment.filters["used_in_percent"] = used_in_percent
     return environment.get_template(template).render(context)
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from dp.accounting.guarantee import Claim, Guarantee
 from dp.events import NeighbouringRelation
-from dp.figures import in_full, rounded_down, rounded_up, rounded_up_within
+from dp.figures import in_full, left_in_percent, rounded_down, rounded_up, rounded_up_within
 from dp.ledger.records import Budget, Detail
 from dp.reporting.about import About
 from dp.reporting.assumptions import Assumption, State, refuted
@@ -207,7 +207,7 @@ class BudgetReport:
     @property
     def used(self) -> float:
         """The part of the budget that is charged, rounded up; without a filter, of its epsilon. Above 1 if exceeded."""
-        return self.spent.least_bound / self.budget.epsilon if self.spent.used is None else self.spent.used
+        return self.spent.used_of(self.budget.epsilon)
 
     @property
     def remaining_epsilon(self) -> float | None:
@@ -218,7 +218,7 @@ class BudgetReport:
     def left(self) -> str:
         """What may still be charged, in words."""
         if self.remaining_epsilon is None:
-            return f"{rounded_down(max(0.0, 100 - 100 * self.used), of=100)}% of the budget"
+            return f"{left_in_percent(self.used)} of the budget"
         return f"epsilon {rounded_down(self.remaining_epsilon, of=self.budget.epsilon)}"
 
     @property

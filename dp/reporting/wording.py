@@ -19,7 +19,7 @@ from dp.events import (
     decompose,
     single_releases,
 )
-from dp.figures import in_full, rounded_up_within
+from dp.figures import in_full, rounded_up_within, used_in_percent
 from dp.ledger.records import TRUST_DETAIL, Budget, LedgerEntry
 from dp.ledger.remaining import MAXIMUM_REMAINING
 
@@ -118,16 +118,11 @@ def amount(spent: Guarantee, budget: Budget) -> str:
     if spent.claim is Claim.SPENT:
         return f"epsilon {epsilon} of {whole} spent {at}"
     if spent.epsilon > budget.epsilon:
-        used = "more than all" if spent.used is None else in_percent(spent.used)
+        used = "more than all" if spent.used is None else used_in_percent(spent.used)
         return f"{used} of the budget of epsilon {whole} {at} is used"
     if spent.used is None:
         return f"epsilon {epsilon} guaranteed {at}, the budget"
-    return f"epsilon {epsilon} guaranteed {at}, the budget, of which {in_percent(spent.used)} is used"
-
-
-def in_percent(part: float) -> str:
-    """Return a part of a budget in percent, rounded up, but not above 100% if the part is at most 1."""
-    return f"{rounded_up_within(100 * part, 100.0)}%"
+    return f"epsilon {epsilon} guaranteed {at}, the budget, of which {used_in_percent(spent.used)} is used"
 
 
 def trusts(entries: Iterable[LedgerEntry]) -> tuple[Trust | None, ...]:

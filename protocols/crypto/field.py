@@ -19,6 +19,7 @@ is below 2^36, the estimate is less than 1 too small. So the remainder is in [0,
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -38,6 +39,7 @@ _SCRATCH_BYTES = 2 * 1024 * 1024
 _MILLER_RABIN_BASES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
 
 
+@lru_cache(maxsize=256)  # Every party asks it of the same modulus, many times in a session.
 def is_prime(number: int) -> bool:
     """Return whether a number below 2^64 is prime, with certainty.
 

@@ -64,7 +64,8 @@ _TEXTS: Final = {
     "C-26": "the epsilon that a ledger states is at least that of all its releases together",
     "C-27": "after a crash at any instant, the ledger counts at least what was released",
     "C-28": "a ledger that was altered, cut or rebuilt is refused, if a head was kept elsewhere",
-    "C-29": "a delta of 1 / population or more is refused, and so is a release that exceeds the budget",
+    "C-29": "a delta of 1 / population or more is refused, and so is a release that exceeds the budget or a "
+    "client's cap",
     "C-30": "in the folder of a finished run, the settings, ledger, metrics, weights, summary and report agree "
     "with each other",
     "C-31": "the messages of a transcript belong to its sessions, and lead to the recorded sums",

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from secagg.audit.attack import Level
-from secagg.audit.audit import EXIT_REJECTED
+from secagg.audit.audit import EXIT_REJECTED, Audit
 from secagg.audit.document import as_json as audit_as_json
 from secagg.audit.finding import Finding, Verdict
 from secagg.audit.page import as_html
@@ -20,9 +20,9 @@ from secagg.audit.run import run_audit
 from secagg.audit.self_test import Catch, self_test
 from secagg.audit.self_test import as_text as rows_as_text
 from secagg.audit.text import WIDEST, as_text
+from secagg.commands.output_file import check_output_file, write_output_file
 from secagg.commands.progress import shows_bars, write_line
 from secagg.errors import ConfigurationError
-from secagg.files import write_whole
 from secagg.interruption import Interrupted
 
 _SEED_BYTES: Final = 32
@@ -41,7 +41,7 @@ def audit_on_terminal(
     """
     master = _master(seed)
     for option, path in (("--html", html), ("--json", as_json)):
-        _check_writable(option, path)
+        check_output_file(option, path)
     with _progress("checks") as observe:
 
         def ended(found: Finding, done: int, of: int) -> None:
@@ -61,10 +61,10 @@ def audit_on_terminal(
             ) from None
     width = min(WIDEST, shutil.get_terminal_size(fallback=(WIDEST, 24)).columns)
     sys.stdout.write(as_text(audit, width=width))
-    if html is not None:
-        _write("--html", html, as_html(audit))
-    if as_json is not None:
-        _write("--json", as_json, audit_as_json(audit) + "\n")
+    for option, path, make in (("--html", html, as_html), ("--json", as_json, _as_json)):
+        if path is not None:
+            write_output_file(option, path, make(audit))
+            write_line(f"wrote {path}")
     return audit.exit_code
 
 
@@ -101,24 +101,8 @@ def _master(seed: str | None) -> bytes:
     return master
 
 
-def _check_writable(option: str, path: Path | None) -> None:
-    """Make sure, before anything is run, that a file can be written there."""
-    if path is None:
-        return
-    if path.is_dir() or not path.absolute().parent.is_dir() or not os.access(path.absolute().parent, os.W_OK):
-        raise ConfigurationError(
-            f"{option}: expected a file in a folder that exists and can be written, found {path}. Name another file."
-        )
-
-
-def _write(option: str, path: Path, text: str) -> None:
-    try:
-        write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(
-            f"{option}: expected a file that can be written, found {path}: {error.strerror}. Name another file."
-        ) from None
-    write_line(f"wrote {path}")
+def _as_json(audit: Audit) -> str:
+    return audit_as_json(audit) + "\n"
 
 
 @contextmanager

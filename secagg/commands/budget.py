@@ -13,10 +13,10 @@ from dp.ledger.ledger import Ledger
 from dp.reporting.collect import budget_report
 from dp.reporting.document import as_json as report_as_json
 from dp.reporting.page import as_html
-from dp.reporting.text import as_text
+from dp.reporting.text import as_text, columns, wrapped
 from dp.reporting.wording import amount
+from secagg.commands.output_file import check_output_file, write_output_file
 from secagg.errors import ConfigurationError
-from secagg.files import write_whole
 from secagg.paths import escaped, expanded
 from secagg.privacy.several_ledgers import together
 from secagg.reports.earlier_ledgers import with_earlier
@@ -55,10 +55,11 @@ def report_on_terminal(
             if value is not None:
                 raise ConfigurationError(f"{option}: expected one ledger, found {len(files)}. Report them one by one.")
         added = together(files)
-        _say((added.as_json() if as_json else added.as_text()).rstrip("\n"))
+        _say((added.as_json() if as_json else added.as_text(width=columns())).rstrip("\n"))
         return
     (file,) = files
-    if html is not None and html.exists() and html.samefile(file):
+    check_output_file("--html", html)
+    if html is not None and expanded(html).exists() and expanded(html).samefile(file):
         raise ConfigurationError(
             f"--html: expected a file for the page, found the ledger {html} itself. Name another file."
         )
@@ -66,18 +67,12 @@ def report_on_terminal(
         found = budget_report(opened).named(run=title, organisation=organisation)
     found = with_earlier(found, file)
     if html is not None:
-        page = as_html(found)
-        try:
-            write_whole(html, lambda partial: partial.write_text(page, encoding="utf-8"))
-        except OSError as error:
-            raise ConfigurationError(
-                f"--html: expected a file that can be written, found {html}: {error.strerror}. Name another file."
-            ) from None
+        write_output_file("--html", html, as_html(found))
     _say((report_as_json(found) if as_json else as_text(found)).rstrip("\n"), warn=bool(found.failed) and not as_json)
 
 
 def verify_on_terminal(path: Path, *, head: str | None) -> int:
-    """Check that a ledger is consistent, and print one line.
+    """Check that a ledger is consistent; print what it holds, wrapped, and its head on a line of its own.
 
     Args:
         path: A ledger, or the folder of a run.
@@ -113,7 +108,8 @@ def verify_on_terminal(path: Path, *, head: str | None) -> int:
         grown = f"{after} record{'' if after == 1 else 's'} after the kept head"
         whole = f"intact, {grown}" if after else "intact, and the kept head is its last record"
     releases = f"{len(entries)} release{'' if len(entries) == 1 else 's'}"
-    sys.stdout.write(f"{whole}: {releases} ({uncommitted} uncommitted), {found}; head {last}\n")
+    said = wrapped(f"{whole}: {releases} ({uncommitted} uncommitted), {found}", columns())
+    sys.stdout.write("\n".join((*said, f"head {last}")) + "\n")
     return 0
 
 

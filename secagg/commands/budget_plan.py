@@ -9,11 +9,11 @@ from dp.ledger.ledger import Ledger
 from dp.noise.distributed import LatticeNoise
 from dp.reporting.page import require_extra
 from protocols import Adversary
-from secagg.checks import check_choice
+from secagg.checks import SERVERS, check_choice
 from secagg.commands.budget import ledger_file
+from secagg.commands.output_file import check_output_file, write_output_file
 from secagg.errors import ConfigurationError
-from secagg.files import write_whole
-from secagg.paths import escaped, expanded
+from secagg.paths import escaped
 from secagg.planning.budget.ledger_rounds import plan_rounds
 from secagg.planning.budget.page import as_html
 from secagg.planning.budget.plan import plan
@@ -85,7 +85,9 @@ def plan_on_terminal(
         raise ConfigurationError("--clients: expected the size of the population, found none. Give it, or --ledger.")
     if mechanism not in (GAUSSIAN, *LatticeNoise):
         choices = ", ".join((GAUSSIAN, *LatticeNoise))
-        raise ConfigurationError(f"--mechanism: expected one of {choices}, found {escaped(mechanism)}.")
+        raise ConfigurationError(
+            f"--mechanism: expected one of {choices}, found {escaped(mechanism)}. Use one of these."
+        )
     if per_round is not None:
         if sampling is not None:
             raise ConfigurationError(
@@ -93,7 +95,10 @@ def plan_on_terminal(
                 "--clients. Give one."
             )
         if not 1 <= per_round <= clients:
-            raise ConfigurationError(f"--per-round: expected 1 to {clients}, the number of clients, found {per_round}.")
+            raise ConfigurationError(
+                f"--per-round: expected 1 to {clients}, the number of clients, found {per_round}. Use a number in this "
+                "range."
+            )
         sampling = per_round / clients
     request = BudgetRequest(
         clients=clients,
@@ -111,13 +116,14 @@ def plan_on_terminal(
         dropout=dropout,
         adversarial=adversarial,
         minimum_contributors=minimum_contributors,
-        adversary=check_choice("--adversary", adversary, Adversary),
+        adversary=check_choice("--adversary", adversary, Adversary, among=SERVERS),
     )
     if html is not None:
-        _check_page(html)
+        require_extra()
+        check_output_file("--html", html)
     found = plan(request, table=table or html is not None)
     if html is not None:
-        _write_page(html, as_html(found))
+        write_output_file("--html", html, as_html(found))
     sys.stdout.write(found.as_json() + "\n" if as_json else as_text(found, width=columns))
 
 
@@ -133,28 +139,3 @@ def _refuse_with_ledger(given: Mapping[str, bool]) -> None:
                 f"{option}: expected none with --ledger, found one: the ledger says what may be spent, and on whom. "
                 "Leave it out."
             )
-
-
-def _check_page(path: Path) -> None:
-    """Refuse a page that cannot be made, before anything is computed for it.
-
-    Raises:
-        ConfigurationError: There is no folder for it.
-        dp.errors.MissingExtra: What draws it is not installed.
-    """
-    require_extra()
-    if not expanded(path).parent.is_dir() or expanded(path).is_dir():
-        raise _unwritable(path, "there is no such folder" if not expanded(path).is_dir() else "it is a folder")
-
-
-def _write_page(path: Path, page: str) -> None:
-    try:
-        write_whole(expanded(path), lambda partial: partial.write_text(page, encoding="utf-8"))
-    except OSError as error:
-        raise _unwritable(path, error.strerror) from None
-
-
-def _unwritable(path: Path, reason: str | None) -> ConfigurationError:
-    return ConfigurationError(
-        f"--html: expected a file that can be written, found {escaped(str(path))}: {reason}. Name another file."
-    )

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Final
 
 from protocols import Adversary
-from secagg.checks import check_choice
+from secagg.checks import SERVERS, check_choice
+from secagg.commands.output_file import check_output_file, write_output_file
 from secagg.commands.progress import write_line
 from secagg.errors import ConfigurationError
-from secagg.files import write_whole
 from secagg.paths import escaped, expanded
 from secagg.planning.cost.constants import default_constants, read_constants
 from secagg.planning.cost.document import as_json as document
@@ -49,7 +49,7 @@ def plan_on_terminal(
         uplink_mbps=uplink_mbps,
         engine=check_choice("--engine", engine, EngineName),
         protocol=protocol,
-        adversary=check_choice("--adversary", adversary, Adversary),
+        adversary=check_choice("--adversary", adversary, Adversary, among=SERVERS),
     )
     measured = default_constants() if constants is None else read_constants(expanded(constants))
     plan = plan_costs(request, measured)
@@ -60,16 +60,14 @@ def bench_on_terminal(*, calibrate: bool, out: Path | None) -> None:
     """Measure the constants of this machine and write them to a file, with progress on standard error.
 
     Raises:
-        ConfigurationError: `calibrate` is false: there is nothing else to measure.
-        OSError: The file cannot be written.
+        ConfigurationError: `calibrate` is false, so that there is nothing to measure, or the file cannot be written.
     """
     if not calibrate:
         raise ConfigurationError("--calibrate: expected it, found no option that says what to measure. Give it.")
     from secagg.planning.calibration.calibrate import calibrate as measure
 
     path = expanded(_OUT if out is None else out)
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"--out: expected a file in a folder that exists, found {path}. Make the folder.")
+    check_output_file("--out", path)
     found = measure(lambda what: write_line(f"measuring {what}"))
-    write_whole(path, lambda part: part.write_bytes(found.to_bytes()))
+    write_output_file("--out", path, found.to_bytes())
     sys.stdout.write(f"Written: {escaped(path)}. Use it with secagg plan --constants {escaped(path)}\n")

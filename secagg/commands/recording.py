@@ -43,4 +43,6 @@ def recording_line(prepared: Prepared, recorder: Recorder) -> str:
         holds = "each round's sum without noise"
     else:
         holds = "nothing that the server does not see"
+    if config.by_poisson:
+        holds += ", and who was drawn, which must stay secret for ever"
     return f"recording what the server sees into {recorder.path}, which will hold {holds}"

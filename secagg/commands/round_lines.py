@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
-from dp.figures import rounded_up
+from dp.figures import rounded_up, used_in_percent
 from secagg.commands.progress import write_line
 from secagg.runs.comparison import WITHOUT_NOISE
-from secagg.training.records import RoundRecord, percent
+from secagg.training.records import RoundRecord
 
 
 class FailedClients:
@@ -20,6 +20,7 @@ class FailedClients:
 
     def __init__(self, say: Callable[[str], None], *, secret: bool = False) -> None:
         self._say = say
+        self._known = ", and it names a client that was drawn in secret" if secret else ""
         self._later = "are not told, since clients are drawn in secret" if secret else "are only in metrics.jsonl"
         self._told = set[int]()
 
@@ -33,7 +34,8 @@ class FailedClients:
                 self._told.add(client)
                 self._say(
                     f"round {record.round}: the training of client {client} has failed, and {done}: {reason}. Not for "
-                    f"publication: noise does not cover this line. Later failures of this client {self._later}."
+                    f"publication: noise does not cover this line{self._known}. Later failures of this client "
+                    f"{self._later}."
                 )
 
 
@@ -89,7 +91,7 @@ class RoundLines:
     def _write_round(self, record: RoundRecord) -> None:
         said = [f"round {record.round} of {self._rounds}: accuracy {record.accuracy:.2%}"]
         if record.epsilon is not None:
-            used = "" if record.used is None else f" ({percent(record.used)} of it used)"
+            used = "" if record.used is None else f" ({used_in_percent(record.used)} of it used)"
             said.append(f"epsilon {rounded_up(record.epsilon)}{used}")
         said.append(
             f"about {record.contributors} clients drawn" if self._secret else f"{record.contributors} contributors"

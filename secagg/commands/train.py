@@ -16,7 +16,7 @@ from rich.table import Column, Table
 
 from dp.accounting.guarantee import Claim
 from dp.events import Trust
-from dp.figures import in_full, rounded_up_within
+from dp.figures import in_full, rounded_up_within, used_in_percent
 from secagg.commands.progress import shows_bars
 from secagg.commands.recording import check_new, recording, recording_line
 from secagg.commands.round_lines import FailedClients, RoundLines
@@ -37,7 +37,7 @@ from secagg.runs.summary import Summary
 from secagg.runs.tolerance import Cohort
 from secagg.simulation.committee import warn_without_gmpy2
 from secagg.training.cohorts import Draw
-from secagg.training.records import RoundRecord, percent
+from secagg.training.records import RoundRecord
 from secagg.transcripts.recorder import Recorder
 
 
@@ -242,7 +242,7 @@ class _Live:
         """Move a bar."""
         note = f"{record.accuracy:6.2%}"
         if record.used is not None:
-            note += f"  {percent(record.used)} of epsilon {in_full(self._budget)}"
+            note += f"  {used_in_percent(record.used)} of epsilon {in_full(self._budget)}"
         elif record.epsilon is not None:
             note += f"  epsilon {rounded_up_within(record.epsilon, self._budget)}"
         if kind is None:
@@ -291,7 +291,9 @@ def summary_table(summary: Summary, folder: RunFolder) -> Table:
         spent = rounded_up_within(summary.epsilon_spent, summary.epsilon_budget)
         shown = f"{spent} of {in_full(summary.epsilon_budget)} at delta {in_full(summary.delta)}"
         if summary.used is not None:
-            shown = f"{spent} at delta {in_full(summary.delta)}, the budget; {percent(summary.used)} of it is used"
+            shown = (
+                f"{spent} at delta {in_full(summary.delta)}, the budget; {used_in_percent(summary.used)} of it is used"
+            )
         against = ", towards readers only" if summary.draw is Draw.POISSON else ""
         claimed = "spent" if summary.claim is Claim.SPENT else "guaranteed"
         table.add_row(f"epsilon {claimed}, {summary.unit} level", f"{shown}{against}")

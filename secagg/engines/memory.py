@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from protocols import ClientTerms, Keyholder, Role, Secret, Session, Transmissio
 from protocols.crypto.entropy import Entropy
 from protocols.crypto.keystream import Words, word_dtype
 from protocols.errors import TooFewSurvivors
+from protocols.logger import unlogged
 from protocols.secure_sum import Finish
 from protocols.simulate import Outcome
 from secagg.aggregation.mean import SecureMean
@@ -65,13 +67,17 @@ class _Parties:
         self.seconds[client] = self.clock() - begun
 
     def sum(self, drops: Mapping[str, Collection[int]] | None) -> Outcome:
-        """Run the secure sum of all contributions, and record it."""
-        if self.recorder is None:
-            outcome = self._sum(drops, self.tap)
-        else:
-            with self.recorder.session(self.plan.mean.protocol, self.plan.session) as record:
-                outcome = self._sum(drops, _both(self.tap, record))
-                self.recorder.end(Finish(outcome.total, outcome.contributors, outcome.attached))
+        """Run the secure sum of all contributions, and record it.
+
+        If clients are drawn in secret, the sum is not logged, since the records of a session name its clients.
+        """
+        with nullcontext() if self.plan.mean.sample is None else unlogged():
+            if self.recorder is None:
+                outcome = self._sum(drops, self.tap)
+            else:
+                with self.recorder.session(self.plan.mean.protocol, self.plan.session) as record:
+                    outcome = self._sum(drops, _both(self.tap, record))
+                    self.recorder.end(Finish(outcome.total, outcome.contributors, outcome.attached))
         for client, seconds in self.seconds.items():
             outcome.cost.client_s[client] += seconds
         return outcome

@@ -35,6 +35,7 @@ from dp.errors import LedgerStale
 from dp.events import Observer, PrivacyEvent
 from dp.figures import in_full, rounded_up
 from dp.ledger.ledger import Ledger
+from dp.reporting.text import wrapped
 from secagg.errors import ConfigurationError
 from secagg.paths import escaped
 from secagg.privacy.read_ledger import ReadLedger
@@ -145,20 +146,23 @@ class Together:
             )
         return tuple(found)
 
-    def as_text(self) -> str:
-        """Return it as lines for a terminal."""
+    def as_text(self, *, width: int | None = None) -> str:
+        """Return it as lines for a terminal, wrapped at a number of columns, at least 60; None: one line each."""
         lines = ["Privacy budgets together", ""]
         for ledger in self.ledgers:
             about = ledger.description
             names = ", ".join(name for name in (about.run, about.data, about.organisation) if name)
-            lines.append(f"{escaped(ledger.path)}{f' ({names})' if names else ''}")
-            lines.append(f"    {ledger.in_words}")
+            lines += wrapped(f"{escaped(ledger.path)}{f' ({names})' if names else ''}", width)
+            lines += wrapped(ledger.in_words, width, first="    ")
         lines.append("")
         for each in self.sums:
-            lines.append(f"Data {' = '.join(each.data) or 'not recorded'}: {each.in_words}")
+            lines += wrapped(f"Data {' = '.join(each.data) or 'not recorded'}: {each.in_words}", width)
         if self.everything is not None:
-            lines.append(f"All data: {self.everything.in_words}")
-        return "\n".join([*lines, "", *self.notes]) + "\n"
+            lines += wrapped(f"All data: {self.everything.in_words}", width)
+        lines.append("")
+        for note in self.notes:
+            lines += wrapped(note, width)
+        return "\n".join(lines) + "\n"
 
     def as_json(self) -> str:
         """Return it as JSON; an epsilon without a finite bound is the text "infinite"."""

@@ -88,7 +88,7 @@ def used(rounds: Sequence[RoundRecord], *, budget: float) -> Chart:
 
 
 def contributors(rounds: Sequence[RoundRecord], *, clients: int, minimum: int) -> Chart:
-    """Contributors by round, of those whom it asks, and the minimum; rounds that released nothing are marked."""
+    """Contributors by round, of the clients that it asks, and the minimum; rounds that released nothing are marked."""
     released = [record for record in rounds if record.contributors]
     withheld = [record.round for record in rounds if not record.contributors]
 

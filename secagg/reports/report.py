@@ -218,8 +218,6 @@ class RunReport:
     def plan(self) -> tuple[tuple[str, str], ...]:
         """How updates were summed, as pairs of a heading and a text."""
         mean, encoding = self.mean, self.mean.encoding
-        bounds = [record.rounding_bound for record in self.rounds if record.rounding_bound is not None]
-        rounding = f"moves an entry of the mean, noise aside, by at most {max(bounds):.2g}" if bounds else "not stated"
         noise = "none" if mean.noise is None or mean.target is None else in_words(mean.noise, mean.target)
         clipping = clip_in_words(
             self.config.clipping,
@@ -247,8 +245,19 @@ class RunReport:
             ("Update on the wire", f"{encoding.length:,} integers modulo {_power(encoding.modulus)}"),
             ("Clipping", clipping),
             ("Noise", noise),
-            ("Rounding", rounding),
+            ("Rounding", self._rounding),
         )
+
+    @property
+    def _rounding(self) -> str:
+        """How far rounding moves an entry of a mean, or why that is not said."""
+        bounds = [record.rounding_bound for record in self.rounds if record.rounding_bound is not None]
+        if bounds:
+            return f"moves an entry of the mean, noise aside, by at most {max(bounds):.2g}"
+        if not self.summary.released:
+            return "no round has released a mean"
+        told = "how many clients were drawn" if self.config.by_poisson else "the exact total weight of the updates"
+        return f"moves each entry of the mean a little. No bound is stated, since it would tell {told}"
 
     @property
     def _parameters(self) -> int:

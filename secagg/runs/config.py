@@ -24,7 +24,7 @@ class TrainingConfig(SettingFields, frozen=True, kw_only=True, forbid_unknown_fi
         for setting in describe(SettingFields):  # Made in Python, a setting may be the text that a file would have.
             found = getattr(self, setting.name)
             if setting.enumeration is not None and not (found is None and setting.default is None):
-                value = check_choice(setting.name, found, setting.enumeration)
+                value = check_choice(setting.name, found, setting.enumeration, among=setting.choices)
                 force_setattr(self, setting.name, value)
         check_settings(self)
 

@@ -39,17 +39,19 @@ def _check_values(settings: SettingFields) -> None:
     for name in settings.__struct_fields__:
         value = getattr(settings, name)
         if isinstance(value, float) and not math.isfinite(value) and (name, value) != ("epsilon", math.inf):
-            raise ConfigurationError(f"{name}: expected a finite number, found {value}")
+            raise ConfigurationError(f"{name}: expected a finite number, found {value}. Use such a number.")
         if isinstance(value, str) and not _is_unicode(value):
-            raise ConfigurationError(f"{name}: expected valid Unicode, found {value!r}")
+            raise ConfigurationError(
+                f"{name}: expected valid Unicode, found {value!r}. Use a text without such characters."
+            )
     if settings.organisation is not None and not settings.organisation.isprintable():
-        raise ConfigurationError("organisation: expected 1 to 200 printable characters, found others among them.")
-    if settings.adversary not in (Adversary.CURIOUS, Adversary.MALICIOUS):
-        raise ConfigurationError(f"adversary: expected one of curious, malicious, found {settings.adversary}.")
+        raise ConfigurationError(
+            "organisation: expected 1 to 200 printable characters, found others among them. Leave these out."
+        )
     if settings.private and not 1e-9 <= settings.epsilon <= 1e9:
         raise ConfigurationError(
             "epsilon: expected a number from 1e-9 to 1e9, or inf for no noise and no differential privacy, "
-            f"found {settings.epsilon!r}."
+            f"found {settings.epsilon!r}. Use a number in this range."
         )
 
 
@@ -63,13 +65,22 @@ def _check_unit(settings: SettingFields) -> None:
         if settings.private:
             check_client_delta(settings.delta, clients=settings.clients)
         return
-    if settings.noise_removal or (settings.mechanism, settings.trust) != (
-        LatticeNoise.DISCRETE_GAUSSIAN,
-        Trust.DISTRIBUTED,
-    ):
+    if settings.draw is Draw.POISSON:
         raise ConfigurationError(
-            "mechanism, trust and noise_removal: expected none with unit = example, found one: they apply only with "
-            "unit = client. Leave them out."
+            "draw: expected in-turn or random with unit = example, found poisson: a secret draw requires trust = "
+            "central, which applies only with unit = client. Use draw = in-turn or random, or unit = client."
+        )
+    given = {
+        "mechanism": settings.mechanism is not LatticeNoise.DISCRETE_GAUSSIAN,
+        "trust": settings.trust is not Trust.DISTRIBUTED,
+        "noise_removal": settings.noise_removal,
+    }
+    if any(given.values()):
+        names = [name for name, found in given.items() if found]
+        found = ", ".join(f"{name} = {str(getattr(settings, name)).lower()}" for name in names)
+        raise ConfigurationError(
+            f"{', '.join(names)}: expected the default with unit = example, found {found}: the noise is added in each "
+            "client's training, and this applies only with unit = client. Leave it out, or use unit = client."
         )
     if settings.weighting is Weighting.WEIGHTED:
         raise ConfigurationError(

@@ -17,6 +17,7 @@ from dp.noise.distributed import LatticeNoise
 from protocols import Adversary
 from protocols.cohort import whole_clients
 from secagg.aggregation.encoding import Weighting
+from secagg.checks import SERVERS
 from secagg.privacy.clipping import ClippingKind
 from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, required_contributors
 from secagg.privacy.delta import DELTA
@@ -119,7 +120,7 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             "Server that clients are protected from: curious follows the protocol; malicious may do anything, so "
             "clients sign their keys and agree on who dropped out.",
             privacy="With curious, nothing is promised against a server that departs from the protocol.",
-            choices=("curious", "malicious"),
+            choices=SERVERS,
         ),
     ] = Adversary.CURIOUS
     adversarial: Annotated[

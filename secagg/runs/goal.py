@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dp.accounting.guarantee import guarantee
 from dp.events import PrivacyEvent
-from dp.figures import in_full, rounded_up_within
+from dp.figures import in_full, rounded_up_within, used_in_percent
 from dp.ledger.ledger import Ledger
 from dp.ledger.participation import Accounting
 from dp.ledger.records import Budget
@@ -22,7 +22,6 @@ from secagg.runs.ledger_terms import LedgerTerms
 from secagg.runs.prepare import Prepared
 from secagg.training.cohorts import most_rounds
 from secagg.training.drawing import Cohorts
-from secagg.training.records import percent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +141,7 @@ class _Cost:
         whole = in_full(budget.epsilon)
         limits = "the budget and the cap allow" if cohorts is not None and cohorts.cap else "the budget allows"
         if budget.accounting is not Accounting.FIXED:
-            spent = f"{percent(used or 0.0)} of the budget of epsilon {whole} is used"
+            spent = f"{used_in_percent(used or 0.0)} of the budget of epsilon {whole} is used"
             after = f"epsilon {whole} is guaranteed, whatever part of it is used"
             return cls(allowed=allowed, spent=spent, after=after, limits=limits)
         # With cohorts, one client is in at most as many of the rounds as the cap leaves.

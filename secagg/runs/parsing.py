@@ -115,4 +115,5 @@ def is_path(name: str, value: Any) -> bool:
 def _refusal(name: str, value: object) -> ConfigurationError:
     setting = next(each for each in describe(SettingFields) if each.name == name)
     meant = did_you_mean(str(value), setting.choices)
-    return ConfigurationError(f"{name}: expected {setting.values}, found {shown(value)}{meant or '.'}")
+    advice = meant or f". Give {setting.option}, or {name} in the file of settings, such a value."
+    return ConfigurationError(f"{name}: expected {setting.values}, found {shown(value)}{advice}")

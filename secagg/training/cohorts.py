@@ -142,7 +142,7 @@ def draw_by_poisson(clients: int, *, rate: float, entropy: Entropy = os.urandom)
         ConfigurationError: `rate` is not such a probability.
     """
     if not 0 < rate <= 1:
-        raise ConfigurationError(f"rate: expected a probability in (0, 1], found {rate!r}")
+        raise ConfigurationError(f"rate: expected a probability in (0, 1], found {rate!r}. Use such a number.")
     words = np.frombuffer(entropy_of(entropy, _WORD_BYTES * clients), dtype="<u8")
     below = int(Fraction(rate) * 2**64)  # Rounded down: a smaller rate costs less.
     drawn = words < np.uint64(below) if below < 2**64 else np.ones(clients, dtype=bool)

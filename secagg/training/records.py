@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from dp.accounting.guarantee import Claim
-from dp.figures import rounded_up
+from dp.figures import rounded_up, used_in_percent
 from protocols import Committee, Cost
 from secagg.checks import LARGEST, listed
 from secagg.logger import LOGGER
@@ -134,13 +134,7 @@ def privacy_in_words(epsilon: float, *, used: float | None, verb: str = " is") -
     """
     if used is None:
         return f"epsilon {rounded_up(epsilon)}{verb} spent"
-    return f"epsilon {rounded_up(epsilon)}{verb} guaranteed, {percent(used)} of it used"
-
-
-def percent(part: float) -> str:
-    """Return the used part of a budget in percent, rounded up to tenths; 100% only if nothing is left."""
-    tenths = math.ceil(1000 * part)
-    return f"{min(tenths, 999) / 10 if part < 1 else tenths / 10:g}%"
+    return f"epsilon {rounded_up(epsilon)}{verb} guaranteed, {used_in_percent(used)} of it used"
 
 
 def log_round(record: RoundRecord) -> None:

@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 import pytest
 
 from protocols import RemoteError, SecAgg, TooFewSurvivors
+from protocols.logger import LOGGER, unlogged
 from protocols.testing import ProtocolRun, Scenario
 from protocols.testing.suite.logs import LogTests
 from tests.conformance.cohorts import IDS, setting, settings
@@ -41,6 +42,22 @@ def test_every_protocol_logs_under_one_name(scenario: Scenario, caplog: pytest.L
     caplog.set_level(logging.DEBUG)
     ProtocolRun(scenario).finish()
     assert {record.name for record in caplog.records} == {"protocols"}
+
+
+def test_session_that_is_kept_out_of_the_log_makes_no_record(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    run = ProtocolRun(SMALL)
+    caplog.clear()
+    with unlogged():
+        with pytest.raises(RemoteError):
+            run.server.receive(5, b"no message")
+        run.finish()
+        with pytest.raises(ZeroDivisionError), unlogged():
+            1 / 0  # noqa: B018
+        LOGGER.critical("still within the outer block")
+    assert not caplog.records
+    LOGGER.info("another session")
+    assert [record.getMessage() for record in caplog.records] == ["another session"]
 
 
 def test_server_logs_steps_refusals_and_the_sum(caplog: pytest.LogCaptureFixture) -> None:

@@ -40,7 +40,7 @@ def test_any_drops_give_the_exact_sum_or_nothing(data: st.DataObject) -> None:
     names = [row.name for row in setting.protocol.steps]
     fates = data.draw(st.fixed_dictionaries({p: st.sampled_from([None, None, *names]) for p in setting.parties}))
     drops = {name: [party for party, fate in fates.items() if fate == name] for name in names}
-    # Enough of those whom a round asks are there, as far as the sets of drops say.
+    # Enough of the clients that a round asks are there, as far as the sets of drops say.
     enough = [
         sum(fates[party] not in names[: number + 1] for party in setting.asked(number)) >= setting.quorum(number)
         for number in range(len(names))

@@ -56,7 +56,11 @@ def test_mutation_is_the_same_for_the_same_choices(mutate: Mutator, data: bytes)
 
 
 @pytest.mark.parametrize(("mutate", "data"), CASES, ids=lambda value: getattr(value, "__name__", ""))
-@pytest.mark.parametrize("bad", [b"", b"\x00", b"\xff" * 9, b"\x91" * 900, b"PK\x03\x04", b"\x1f\x8b\x08"])
+@pytest.mark.parametrize(
+    "bad",
+    [b"", b"\x00", b"\xff" * 9, b"\x91" * 900, b"PK\x03\x04", b"\x1f\x8b\x08"],
+    ids=["empty", "zero", "ones", "nested lists", "archive", "gzip"],
+)
 def test_mutation_takes_any_bytes(mutate: Mutator, data: bytes, bad: bytes) -> None:
     choices = Random(1)
     for _ in range(100):

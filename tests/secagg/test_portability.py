@@ -12,7 +12,8 @@ import pytest
 
 from secagg.errors import CheckpointError
 from secagg.storage.folder_lock import FolderLock
-from tests.support.commands import SMALL, TIMEOUT_S
+from tests.support.commands import SMALL
+from tests.support.forked import TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_POSIX = """

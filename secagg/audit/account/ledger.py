@@ -7,6 +7,7 @@ from dp.errors import DpError
 from dp.events import GaussianEvent
 from dp.ledger.ledger import Ledger
 from dp.ledger.log import RecordLog
+from dp.ledger.participation import Participation
 from dp.ledger.records import first_record
 from secagg.audit.account.records import Crash, Records, RecordsLog
 from secagg.audit.attack import Attack, Layer, Level, Plan, Result
@@ -19,6 +20,7 @@ DELTA: Final = 1e-5
 POPULATION: Final = 1000
 _EVENT: Final = GaussianEvent(noise_multiplier=4.0)
 _RELEASES: Final = 4
+_CAP: Final = 2
 
 Opener = Callable[[RecordLog, str | None], Ledger]
 
@@ -53,7 +55,14 @@ class LedgerSubject(Subject):
         self._log = log
         self._open_ledger = open_ledger
 
-    def begun(self, seed: bytes, *, delta: float = DELTA, population: int = POPULATION) -> Records:
+    def begun(
+        self,
+        seed: bytes,
+        *,
+        delta: float = DELTA,
+        population: int = POPULATION,
+        participation: Participation | None = None,
+    ) -> Records:
         """Return the records of a new ledger with a budget of epsilon 8.
 
         Raises:
@@ -61,7 +70,12 @@ class LedgerSubject(Subject):
         """
         return Records(
             first_record(
-                epsilon=_EPSILON, delta=delta, population=population, clock=lambda: 1.0, entropy=Tape(seed, "salt")
+                epsilon=_EPSILON,
+                delta=delta,
+                population=population,
+                participation=participation,
+                clock=lambda: 1.0,
+                entropy=Tape(seed, "salt"),
             )
         )
 
@@ -122,7 +136,10 @@ class Refusals(Attack[LedgerSubject]):
     """Asks for everything that a ledger must refuse."""
 
     id = "account.ledger.refusals"
-    title = "A ledger is asked to exceed its budget, to commit twice or less noise, and to begin with a large delta"
+    title = (
+        "A ledger is asked to exceed its budget or a client's cap, to commit twice or less noise, and to begin with a "
+        "large delta"
+    )
     layer = Layer.ACCOUNT
     tests = ("C-29",)
     subjects = LedgerSubject
@@ -154,6 +171,15 @@ class Refusals(Attack[LedgerSubject]):
 
             return request
 
+        def above_the_cap() -> object:
+            records = subject.begun(seed, participation=Participation(clients="0" * 64, cap=_CAP))
+            with subject.open(records) as ledger:
+                return [
+                    ledger.reserve(_EVENT, f"release {number}", contributors=2, participants=(0, 1 + number))
+                    for number in range(_CAP + 1)
+                ]
+
+        yield "a release that asks a client once more than the cap allows", above_the_cap
         weak, expensive = GaussianEvent(noise_multiplier=2.0), GaussianEvent(noise_multiplier=0.1)
         yield "a release beyond the budget", with_one(lambda ledger, _: ledger.reserve(expensive, "too much"))
         yield "a commitment of no reservation", with_one(lambda ledger, one: ledger.commit(one + 1, contributors=10))

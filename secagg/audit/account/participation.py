@@ -24,7 +24,7 @@ class Asking:
     Attributes:
         number: The number of the reservation.
         label: Its label.
-        clients: Those whom it asks, ascending; None if it names nobody, so that it asks everybody.
+        clients: The clients that it asks, ascending; None if it names nobody, so that it asks everybody.
         missing: Those who were asked and are not in the sum; None without a commitment.
         contributors: How many are in the sum; None without a commitment.
     """

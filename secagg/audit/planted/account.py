@@ -7,6 +7,9 @@ from dp.events import PrivacyEvent
 from dp.ledger import records
 from dp.ledger.ledger import Ledger
 from dp.ledger.log import RecordLog
+from dp.ledger.participation import Participation
+from dp.ledger.records import Budget
+from dp.ledger.rounds import Rounds
 from secagg.audit.account.accountant import AccountantSubject, toolkit_epsilon
 from secagg.audit.account.averaging import AveragingSubject
 from secagg.audit.account.ledger import DELTA, POPULATION, LedgerSubject, opened
@@ -52,13 +55,28 @@ class _WithoutReservation(SecureAveraging):
 class _AnyDelta(LedgerSubject):
     """A ledger that takes any delta below 1, whatever the population."""
 
-    def begun(self, seed: bytes, *, delta: float = DELTA, population: int = POPULATION) -> Records:
+    def begun(
+        self,
+        seed: bytes,
+        *,
+        delta: float = DELTA,
+        population: int = POPULATION,
+        participation: Participation | None = None,
+    ) -> Records:
         with replaced(records, "check_delta", lambda *_, **__: None):
-            return super().begun(seed, delta=delta, population=population)
+            return super().begun(seed, delta=delta, population=population, participation=participation)
 
 
 def _ignoring_the_head(log: RecordLog, head: str | None) -> Ledger:  # noqa: ARG001
     return opened(log, None)
+
+
+def _ignoring_the_cap(log: RecordLog, head: str | None) -> Ledger:
+    def of_budget(budget: Budget) -> Rounds | None:
+        return None if budget.participation is None else Rounds(budget.clients, cap=None, may_be_empty=False)
+
+    with replaced(Rounds, "of_budget", of_budget):
+        return opened(log, head)
 
 
 PLANTED: Final[tuple[Planted, ...]] = (
@@ -111,5 +129,12 @@ PLANTED: Final[tuple[Planted, ...]] = (
         caught_by="account.ledger.refusals",
         subject=lambda: _AnyDelta(name="planted-64"),
     ),
+    Planted(
+        number=79,
+        bug="a ledger that lets a release ask a client once more than the cap allows",
+        claim="C-29",
+        caught_by="account.ledger.refusals",
+        subject=lambda: LedgerSubject(name="planted-79", open_ledger=_ignoring_the_cap),
+    ),
 )
-"""Planted bugs 31 to 34, and 62 to 64 for checks that those do not reach."""
+"""Planted bugs 31 to 34, and 62 to 64 and 79 for checks that those do not reach."""

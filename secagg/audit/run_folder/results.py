@@ -82,7 +82,10 @@ def check_report_text(evidence: Evidence) -> Verdict:
         min(len(found), len(expected)),
     )
     near = found[max(0, place - _SHOWN // 2) : place + _SHOWN // 2]
-    return Verdict(found=f"{REPORT} differs from the report that is made again, near {near!r}.")
+    return Verdict(
+        found=f"{REPORT} differs from the report that is made again, near {near!r}. It was changed, or other code of "
+        f"version {VERSION} has made it."
+    )
 
 
 def check_report_drawings(evidence: Evidence) -> Verdict:

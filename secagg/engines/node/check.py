@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final, assert_never
 
 from dp.events import Trust
-from dp.figures import in_full, rounded_up_within
+from dp.figures import in_full
+from dp.reporting.wording import amount
 from protocols import Adversary
 from protocols.registry import loadable
 from secagg.engines.node.home import Home
@@ -61,10 +62,7 @@ def _spent(home: Home) -> str:
     if not home.policy.has_budget:
         return "none: exact sums, without differential privacy"
     with home.ledger() as ledger:
-        budget, count = ledger.budget, len(ledger.entries())
-        spent = rounded_up_within(ledger.spent().epsilon, budget.epsilon) if count else "0"
-    whole = f"{in_full(budget.epsilon)} at delta {in_full(budget.delta)}"
-    return f"epsilon {spent} of {whole} is spent; sessions counted: {count}"
+        return f"{amount(ledger.spent(), ledger.budget)}; sessions counted: {len(ledger.entries())}"
 
 
 def _participations(count: int, cap: int | None) -> str:

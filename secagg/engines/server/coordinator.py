@@ -397,7 +397,7 @@ class Coordinator:
         """Tell the observers what an attempt did."""
         if not self._observers:
             return
-        report = RoundReport.of(plan, result, outcome, reason, culprits=culprits, epsilon=self._account.spent)
+        report = RoundReport.of(plan, result, outcome, reason, culprits=culprits, privacy=self._account.privacy)
         tell(self._observers, report)
 
 

@@ -17,6 +17,7 @@ from secagg.aggregation.mean import SecureMean
 from secagg.engines.base import PrivateTraining
 from secagg.engines.server.kept import KeptRelease
 from secagg.engines.server.preflight import check_ledger, label_of
+from secagg.engines.server.round_report import ReportedPrivacy
 from secagg.errors import ConfigurationError
 
 
@@ -37,9 +38,12 @@ class ReleaseAccount:
     colluding: int | None = None
 
     @property
-    def spent(self) -> float | None:
-        """The epsilon that is spent; None without noise."""
-        return None if self.ledger is None else self.ledger.spent().epsilon
+    def privacy(self) -> ReportedPrivacy | None:
+        """What the ledger guarantees, and how much of the budget is used; None without noise."""
+        if self.ledger is None:
+            return None
+        spent = self.ledger.spent()
+        return ReportedPrivacy(epsilon=spent.epsilon, claim=spent.claim, used=spent.used_of(self.ledger.budget.epsilon))
 
     def event(self, mean: SecureMean) -> PrivacyEvent | None:
         """Return the privacy cost of a release of this mean; None without noise."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from dp.accounting.guarantee import Claim
 from secagg.engines.base import RoundPlan, RoundResult, StepFigures
 from secagg.errors import MissingExtraError
 from secagg.logger import LOGGER
@@ -30,6 +31,20 @@ class RoundOutcome(StrEnum):
     """An error has ended it, such as replies that together show misbehaviour."""
 
 
+class ReportedPrivacy(msgspec.Struct, frozen=True, kw_only=True):
+    """What a ledger guarantees after an attempt.
+
+    Attributes:
+        epsilon: The epsilon that is guaranteed: what was spent, or the whole budget, as `claim` says; may be infinite.
+        claim: Whether `epsilon` is what was spent or the budget.
+        used: The part of the budget that is used: of a filter's limit or, without a filter, of its epsilon.
+    """
+
+    epsilon: float
+    claim: Claim
+    used: float
+
+
 class RoundReport(msgspec.Struct, frozen=True, kw_only=True):
     """What one attempt at a round did.
 
@@ -46,7 +61,7 @@ class RoundReport(msgspec.Struct, frozen=True, kw_only=True):
         server_s: Seconds of the server's own work, as far as they are known.
         steps: The figures of each step; none in memory.
         culprits: Parties that were found to have broken the protocol, ascending.
-        epsilon: The epsilon that is spent after it; None without noise.
+        privacy: What the ledger guarantees after it; None without noise.
     """
 
     run: str
@@ -61,7 +76,7 @@ class RoundReport(msgspec.Struct, frozen=True, kw_only=True):
     server_s: float
     steps: tuple[StepFigures, ...]
     culprits: tuple[int, ...]
-    epsilon: float | None
+    privacy: ReportedPrivacy | None
 
     @classmethod
     def of(
@@ -72,7 +87,7 @@ class RoundReport(msgspec.Struct, frozen=True, kw_only=True):
         reason: str | None,
         *,
         culprits: Iterable[int],
-        epsilon: float | None,
+        privacy: ReportedPrivacy | None,
     ) -> "RoundReport":
         """Return the report of an attempt, from its plan and what came back."""
         return cls(
@@ -88,7 +103,7 @@ class RoundReport(msgspec.Struct, frozen=True, kw_only=True):
             server_s=result.cost.server_s,
             steps=result.steps,
             culprits=tuple(sorted(culprits)),
-            epsilon=epsilon,
+            privacy=privacy,
         )
 
 
@@ -159,7 +174,10 @@ class Metrics:
         self._dropped = prometheus.Counter("secagg_dropped", "Parties missing from a step.", ["step"], **named)
         self._refused = prometheus.Counter("secagg_refused", "Replies missing, by reason.", ["step", "reason"], **named)
         self._contributors = prometheus.Gauge("secagg_contributors", "Updates in the last mean.", **named)
-        self._epsilon = prometheus.Gauge("secagg_epsilon_spent", "Epsilon spent so far.", **named)
+        self._epsilon = prometheus.Gauge(
+            "secagg_epsilon", "Epsilon guaranteed: what was spent, or the whole budget.", ["claim"], **named
+        )
+        self._used = prometheus.Gauge("secagg_budget_used_ratio", "Part of the privacy budget that is used.", **named)
 
     def __call__(self, report: RoundReport) -> None:
         """Count a report."""
@@ -173,8 +191,9 @@ class Metrics:
                 self._refused.labels(step.step, reason).inc(count)
         if report.outcome is RoundOutcome.RELEASED:
             self._contributors.set(report.contributors)
-        if report.epsilon is not None:
-            self._epsilon.set(report.epsilon)
+        if report.privacy is not None:
+            self._epsilon.labels(report.privacy.claim).set(report.privacy.epsilon)
+            self._used.set(report.privacy.used)
 
     def text(self) -> str:
         """Return the metrics in the text format of Prometheus."""

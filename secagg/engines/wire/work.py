@@ -199,7 +199,10 @@ def _arrays(header: _Header, body: memoryview) -> dict[str, NDArray[Any]]:
 
 def _bytes_of(dtype: str, shape: tuple[int, ...]) -> int:
     known = len(dtype) == 3 and dtype[0] in "<|" and dtype[1] in _KINDS and dtype[2] in "1248"
-    kind = np.dtype(dtype) if known else None
+    try:
+        kind = np.dtype(dtype) if known else None
+    except TypeError:  # There is no such type, such as a boolean of two bytes.
+        kind = None
     if kind is None or kind.str != dtype or min(shape, default=0) < 0 or len(shape) > 32:
         raise MalformedMessage("work: expected arrays of booleans, integers or floats, found others")
     return kind.itemsize * math.prod(shape)

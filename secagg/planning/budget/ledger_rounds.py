@@ -42,9 +42,8 @@ _RULES: Final = {
 }
 
 _TOWARDS: Final = {
-    None: "those whom the ledger's report names",
-    Observer.SERVER: "the server, and readers too",
-    Observer.READERS: "readers, who see the released models only",
+    Observer.SERVER: ", towards the server, and readers too",
+    Observer.READERS: ", towards readers, who see the released models only",
 }
 
 Group = tuple[tuple[int, ...] | None, int]
@@ -120,12 +119,14 @@ class LedgerPlan(msgspec.Struct, frozen=True, kw_only=True):
                 charged = min(charged, limit, key=float)
             words = f"{charged} of {limit} ({name}) to the client that was charged most"
             rows.append(("Charged", f"{words}; {left} is left"))
-        towards = _TOWARDS[self.observer]
+        towards, protects = "", ". 'Setting and trust' in the ledger's report says from whom this protects"
+        if self.observer is not None:
+            towards, protects = _TOWARDS[self.observer], ""
         rows += [
             (
                 "Guarantee",
-                f"the budget, epsilon {in_full(self.epsilon)} at delta {in_full(self.delta)}, for all rounds together, "
-                f"towards {towards} (unit {self.unit.value}, relation {self.relation.value})",
+                f"the budget, epsilon {in_full(self.epsilon)} at delta {in_full(self.delta)}, for all rounds "
+                f"together{towards} (unit {self.unit.value}, relation {self.relation.value}){protects}",
             ),
             ("Accounting", _RULES[self.accounting]),
             ("Privacy unit", f"{self.unit.value}: {UNITS[self.unit]}"),

@@ -1,5 +1,6 @@
 """What may be asked of `secagg budget plan`, checked before anything is computed."""
 
+import math
 from typing import Final, Literal
 
 import msgspec
@@ -9,7 +10,7 @@ from dp.events import NeighbouringRelation, Trust
 from dp.noise.distributed import LatticeNoise
 from protocols import Adversary
 from protocols.cohort import MAX_CLIENTS, whole_clients
-from secagg.checks import check_choice
+from secagg.checks import SERVERS, check_choice
 from secagg.errors import ConfigurationError
 from secagg.privacy.contributors import (
     ADVERSARIAL,
@@ -81,19 +82,25 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
         integer_at_least("rounds", self.rounds, 1)
         if self.more_rounds is not None:
             integer_at_least("more_rounds", self.more_rounds, 1)
-        if check_choice("--adversary", self.adversary, Adversary) not in (Adversary.CURIOUS, Adversary.MALICIOUS):
-            raise ConfigurationError(f"--adversary: expected one of curious, malicious, found {self.adversary}.")
+        check_choice("--adversary", self.adversary, Adversary, among=SERVERS)
         if (self.noise_multiplier is None) == (self.epsilon is None):
             found = "neither" if self.epsilon is None else "both"
             raise ConfigurationError(
                 f"--noise-multiplier and --epsilon: expected exactly one of them, found {found}. Give "
                 "--noise-multiplier to compute the epsilon, or --epsilon to compute the noise."
             )
+        if self.epsilon == math.inf:
+            raise ConfigurationError(
+                "--epsilon: expected a finite number above 0, found inf: without noise there is nothing to plan. Give "
+                "the epsilon that the noise must keep."
+            )
         for name in ("noise_multiplier", "epsilon", "sampling"):
             if (value := getattr(self, name)) is not None:
                 positive_real(name, value)
         if self.sampling is not None and self.sampling > 1:
-            raise ConfigurationError(f"sampling: expected a probability in (0, 1], found {self.sampling:g}.")
+            raise ConfigurationError(
+                f"sampling: expected a probability in (0, 1], found {self.sampling:g}. Use 1 or less."
+            )
         if self.on_lattice and round(self.rate * self.clients) < 2:
             raise ConfigurationError(
                 f"sampling: expected at least 2 clients in a round on average, found {self.rate * self.clients:.3g} of "
@@ -109,16 +116,21 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
             )
         if not self.on_lattice and (self.dimension is not None or self.bits is not None):
             raise ConfigurationError(
-                "--bits and --dimension: expected none with --mechanism gaussian, found one: they apply only with "
-                f"{' or '.join(LatticeNoise)}. Leave them out."
+                f"--bits and --dimension: expected neither of them with --mechanism gaussian, found "
+                f"{self._found('bits', 'dimension')}: they apply only with {' or '.join(LatticeNoise)}. Leave this out."
             )
+
+    def _found(self, *names: str) -> str:
+        """Return which of some options were given, with their values."""
+        given = {name: getattr(self, name) for name in names}
+        return " and ".join(f"--{name} {value}" for name, value in given.items() if value is not None)
 
     def _check_participation(self) -> None:
         if self.sampling is not None and (self.cohort is not None or self.cap is not None):
             raise ConfigurationError(
-                "--cohort and --cap: expected neither of them with --sampling or --per-round, found one: a cap stops "
-                "clients, so the draw would no longer be independent, and nothing is proven for such a sample. Leave "
-                "them out, or plan without the sample."
+                f"--cohort and --cap: expected neither of them with --sampling or --per-round, found "
+                f"{self._found('cohort', 'cap')}: a cap stops clients, so the draw would no longer be independent, and "
+                "nothing is proven for such a sample. Leave this out, or plan without the sample."
             )
         if self.sampling is not None and self.adversary is Adversary.MALICIOUS:
             raise ConfigurationError(
@@ -142,7 +154,9 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("dropout", "adversarial"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-                raise ConfigurationError(f"{name}: expected a fraction in [0, 1), found {value!r}.")
+                raise ConfigurationError(
+                    f"{name}: expected a fraction in [0, 1), found {value!r}. Use such a fraction."
+                )
         if self.minimum_contributors is not None:
             integer_at_least("minimum_contributors", self.minimum_contributors, 2)
         if not self.fits_a_sum:

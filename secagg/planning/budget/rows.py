@@ -1,11 +1,10 @@
 """A plan in words: headings and texts, for a terminal and for a page."""
 
-import textwrap
 from typing import Final, assert_never
 
 from dp.events import Observer
 from dp.figures import in_full
-from dp.reporting.text import LEAST_WIDTH
+from dp.reporting.text import wrapped
 from dp.reporting.wording import RELATIONS, UNITS
 from secagg.planning.budget.answer import Alternative, CapPlan, CohortPlan, LatticePlan, Plan, Statement, Table
 from secagg.planning.budget.digits import enough, shown
@@ -68,22 +67,8 @@ def in_lines(found: list[Row], *, width: int | None = None) -> str:
     heading_width = max(len(heading) for heading, _ in found)
     lines: list[str] = []
     for heading, text in found:
-        lines += _wrapped(text, width, first=f"{heading:<{heading_width}}  ")
+        lines += wrapped(text, width, first=f"{heading:<{heading_width}}  ")
     return "\n".join(lines) + "\n"
-
-
-def _wrapped(text: str, width: int | None, *, first: str = "") -> list[str]:
-    """Return lines, with later ones indented to the text of the first."""
-    if width is None:
-        return [f"{first}{text}"]
-    return textwrap.wrap(
-        text,
-        max(LEAST_WIDTH, width),
-        initial_indent=first,
-        subsequent_indent=" " * len(first),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def table_caption(plan: Plan) -> str:
@@ -113,7 +98,7 @@ def _table_lines(plan: Plan, table: Table, width: int | None) -> str:
     shown_lines = (
         "  ".join(f"{cell:>{column}}" for cell, column in zip(line, widths, strict=True)) for line in (heads, *lines)
     )
-    return "\n".join((*_wrapped(table_caption(plan), width), *shown_lines)) + "\n"
+    return "\n".join((*wrapped(table_caption(plan), width), *shown_lines)) + "\n"
 
 
 def _statement_rows(plan: Plan) -> list[Row]:

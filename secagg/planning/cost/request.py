@@ -8,6 +8,7 @@ from typing import Final
 from protocols import Adversary
 from protocols.cohort import MAX_CLIENTS
 from protocols.crypto.paillier.threshold import MOST_MEMBERS
+from secagg.checks import SERVERS, check_choice
 from secagg.errors import ConfigurationError
 
 MOST: Final = 10**12
@@ -57,18 +58,23 @@ class CostRequest:
     def __post_init__(self) -> None:
         for name, value, least in (("clients", self.clients, 2), ("parameters", self.parameters, 1)):
             if type(value) is not int or not least <= value <= MOST:
-                raise ConfigurationError(f"--{name}: expected an integer from {least} to {MOST:,}, found {value}.")
+                raise ConfigurationError(
+                    f"--{name}: expected an integer from {least} to {MOST:,}, found {value}. Use such a number."
+                )
         for name, fraction in (("dropout", self.dropout), ("adversarial", self.adversarial)):
             if not 0 <= fraction < 1:
-                raise ConfigurationError(f"--{name}: expected a fraction in [0, 1), found {fraction:g}.")
+                raise ConfigurationError(
+                    f"--{name}: expected a fraction in [0, 1), found {fraction:g}. Use such a fraction."
+                )
         if self.committee is not None and not 2 <= self.committee <= MOST_MEMBERS:
-            raise ConfigurationError(f"--committee: expected 2 to {MOST_MEMBERS} members, found {self.committee}.")
-        if not 0 < self.uplink_mbps < math.inf:
-            raise ConfigurationError(f"--uplink-mbps: expected a finite number above 0, found {self.uplink_mbps:g}.")
-        if self.adversary not in (Adversary.CURIOUS, Adversary.MALICIOUS):
             raise ConfigurationError(
-                f"--adversary: expected curious or malicious, found {self.adversary}. Name one of them."
+                f"--committee: expected 2 to {MOST_MEMBERS} members, found {self.committee}. Use such a number."
             )
+        if not 0 < self.uplink_mbps < math.inf:
+            raise ConfigurationError(
+                f"--uplink-mbps: expected a finite number above 0, found {self.uplink_mbps:g}. Use such a number."
+            )
+        check_choice("--adversary", self.adversary, Adversary, among=SERVERS)
 
     @property
     def cohort(self) -> int:

@@ -127,7 +127,7 @@ def test_records_that_are_altered_below_are_otherwise_read() -> None:
         (in_base64("b", 2), "expected the text that this set of clients has"),
         (text(*range(20)).replace("b", "d", 1), "expected"),
         (in_base64("d"), "participants: expected at least 1 client"),
-        ("d" + "A" * 5000, "expected at most 9 bytes|expected base64"),
+        pytest.param("d" + "A" * 5000, "expected at most 9 bytes|expected base64", id="long text"),
         (None, "expected participants if and only if the budget has a participation"),
         (7, "expected a record of this format"),
         ([1, 2], "expected a record of this format"),
@@ -163,6 +163,29 @@ def test_participants_that_no_ledger_writes_are_refused(participants: Any, match
 def test_missing_clients_that_no_ledger_writes_are_refused(change: dict[str, Any], match: str) -> None:
     with pytest.raises(LedgerCorrupt, match=rf"record 2: .*{match}"):
         forged({}, RESERVATION, COMMITMENT | change).read()
+
+
+@pytest.mark.parametrize(
+    ("record", "old", "new"),
+    [
+        (0, b'"towards":', b'"towards":"readers","towards":'),
+        (0, b'"cap":2', b'"cap":9,"cap":2'),
+        (0, b'"cap":2', b'"c\\u0061p":9,"cap":2'),
+        (1, b'"participants":', b'"participants":"d","participants":'),
+        (1, b'"noise_multiplier":4.0', b'"noise_multiplier":9.0,"noise_multiplier":4.0'),
+        (2, b'"details":{}', b'"details":{"model":"one","model":"other"}'),
+        (2, b'"missing":', b'"missing":null,"missing":'),
+    ],
+)
+def test_name_that_is_in_a_record_twice_is_refused(record: int, old: bytes, new: bytes) -> None:
+    """Somebody rebuilds the chain with a name that is there twice: programs differ in which of its values they take."""
+    stored = forged({}, RESERVATION, COMMITMENT)
+    bodies = list(stored.records.bodies)
+    assert old in bodies[record]
+    bodies[record] = bodies[record].replace(old, new)
+    stored.records.bodies = tuple(bodies)
+    with pytest.raises(LedgerCorrupt, match=f"record {record}: .*a name is there twice"):
+        stored.read()
 
 
 def test_reservation_above_the_cap_is_refused() -> None:

@@ -259,11 +259,11 @@ def test_damage_that_is_no_unicode_is_a_damaged_ledger(memory: Path) -> None:
 
 
 # Together 2**64 releases and more, which is beyond what numpy multiplies by.
-def test_counts_beyond_64_bits_are_accounted(tmp_path: Path) -> None:
+def test_counts_beyond_64_bits_are_accounted(tmp_path: Path, memory: Path) -> None:
     budget, reservation, _ = hostile_bodies(tmp_path)
     event = {"type": "repeated", "times": 2**53, "event": {"type": "gaussian", "noise_multiplier": 1e15}}
     bodies = [altered(reservation, event=event, number=number + 1) for number in range(2049)]
-    with Ledger.open_to_read(rebuilt(tmp_path / "many", [altered(budget, epsilon=1e3), *bodies])) as ledger:
+    with Ledger.open_to_read(rebuilt(memory / "many", [altered(budget, epsilon=1e3), *bodies])) as ledger:
         once = guarantee({GaussianEvent(noise_multiplier=1e15 / (2049 * 2**53) ** 0.5): 1}, delta=1e-3)
         assert ledger.spent().rdp_epsilon == pytest.approx(once.rdp_epsilon, rel=1e-12)
         repeated = RepeatedEvent(times=2**53, event=GaussianEvent(noise_multiplier=1e25))

@@ -1,16 +1,26 @@
 """A kept head shows that a ledger file was cut, rebuilt or replaced; a clock that goes back is refused."""
 
+import itertools
 import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 
-from dp.errors import InvalidParameter, LedgerClock, LedgerCorrupt, LedgerStale
+from dp.errors import EntropyFailure, InvalidParameter, LedgerClock, LedgerCorrupt, LedgerStale
+from dp.events import Observer
+from dp.ledger.account import Account
 from dp.ledger.ledger import Ledger
+from dp.ledger.log import chained_digest
+from dp.ledger.participants import encode_clients
+from dp.ledger.records import Commitment, Reservation
 from dp.ledger.sqlite_log import SqliteLog
+from tests.support import cohorts
+from tests.support.cohorts import EITHER, SAMPLED, CohortLedger
 from tests.support.ledgers import EVENT, create
 
 Opening = Callable[..., Ledger]
@@ -179,3 +189,68 @@ def test_records_after_a_head_are_counted(path: Path, opening: Opening) -> None:
     with Ledger.open(path) as ledger:
         ledger.reserve(EVENT, "three")
         assert (ledger.records_after(heads[-1]), ledger.records_after(ledger.head)) == (1, 0)
+
+
+def test_published_heads_let_nobody_check_a_guess_of_who_was_drawn() -> None:
+    """A reader knows each head, and all that the records between two heads say but who was drawn, and guesses that."""
+    made = CohortLedger(4, towards=Observer.READERS, relation=EITHER, clock=lambda: 5.0)
+    with made.open() as ledger:
+        before = bytes.fromhex(ledger.head)
+        number = ledger.reserve(SAMPLED, "round 1", participants=[1, 2])
+        reserved = bytes.fromhex(ledger.head)
+        ledger.commit(number, contributors=[1, 2])
+        committed = bytes.fromhex(ledger.head)
+        (entry,) = ledger.entries()
+    assert entry.commitment is not None
+    guesses = [set(drawn) for size in range(5) for drawn in itertools.combinations(range(4), size)]
+    texts = [encode_clients(np.array(sorted(drawn), dtype=np.int64)) for drawn in guesses]
+    reservations = [msgspec.structs.replace(entry.reservation, participants=text, salt=None) for text in texts]
+    assert reserved not in {chained_digest(before, msgspec.json.encode(each)) for each in reservations}
+    commitments = [msgspec.structs.replace(entry.commitment, contributors=size, salt=None) for size in range(5)]
+    assert committed not in {chained_digest(reserved, msgspec.json.encode(each)) for each in commitments}
+    salts = {ledger.budget.salt, entry.reservation.salt, entry.commitment.salt}
+    assert len(salts) == 3
+    assert all(len(salt or "") == 32 for salt in salts)
+
+
+def test_records_of_cohorts_that_everybody_may_know_have_no_salt() -> None:
+    with CohortLedger(4).open() as ledger:
+        ledger.commit(ledger.reserve(cohorts.EVENT, "round 1", participants=[1, 2]), contributors=[1])
+        (entry,) = ledger.entries()
+    assert entry.commitment is not None
+    assert (entry.reservation.salt, entry.commitment.salt) == (None, None)
+
+
+@pytest.mark.parametrize("salt", ["5e" * 15, "5E" * 16, 5, b"5e" * 16])
+def test_salts_that_no_ledger_writes_are_refused(salt: Any) -> None:
+    with pytest.raises(InvalidParameter, match="salt: expected 32 lower-case hexadecimal digits"):
+        Reservation(number=1, label="round 1", event=SAMPLED, time_s=1.0, participants="d", salt=salt)
+    with pytest.raises(InvalidParameter, match="salt: expected 32 lower-case hexadecimal digits"):
+        Commitment(number=1, contributors=0, details={}, time_s=1.0, salt=salt)
+
+
+def test_record_without_randomness_for_its_salt_is_not_written() -> None:
+    made = CohortLedger(4, towards=Observer.READERS, relation=EITHER)
+    with made.open() as ledger:
+        ledger._entropy = lambda _: b"short"
+        with pytest.raises(EntropyFailure, match="expected 16 bytes"):
+            ledger.reserve(SAMPLED, "round 1", participants=[1, 2])
+    with made.open() as ledger:
+        assert ledger.entries() == ()
+
+
+@pytest.mark.parametrize("readers", [False, True])
+def test_record_with_a_salt_that_is_missing_or_superfluous_is_refused(*, readers: bool) -> None:
+    """Somebody rebuilds the chain without the salts of a secret draw, or with salts where there are none."""
+    chosen: dict[str, Any] = {"towards": Observer.READERS, "relation": EITHER} if readers else {}
+    made = CohortLedger(4, **chosen)
+    with made.open() as ledger:
+        event = SAMPLED if readers else cohorts.EVENT
+        ledger.commit(ledger.reserve(event, "round 1", participants=[1, 2]), contributors=[1, 2])
+        bodies, (entry,) = list(ledger._bodies), ledger.entries()
+    Account(bodies, name="whole")
+    for at, record in ((1, entry.reservation), (2, entry.commitment)):
+        assert record is not None
+        other = msgspec.structs.replace(record, salt=None if readers else "5e" * 16)
+        with pytest.raises(LedgerCorrupt, match=f"record {at}: reservation 1: expected a salt if and only if"):
+            Account([*bodies[:at], msgspec.json.encode(other), *bodies[at + 1 :]], name="damaged")

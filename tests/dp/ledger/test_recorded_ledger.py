@@ -16,11 +16,11 @@ from tests.vectors.recorded import VECTORS, private_copy
 LEDGERS = VECTORS / "ledger"
 HEADS = {
     "cohorts": "c29116b0dc9bdd895127373abe5aff3b77e808e69475360ae36d109c4c984f90",
-    "drawn": "6f7ae742c6aa6c865b5bfa33abe32560d51f9d6d230a90e91e30dc2f04257e41",
+    "drawn": "1bf165203bb374764343c8a7616eddcbded536ce4045f41672ceb32bb8f32540",
     "examples": "a297919e3255818f838ad52abf05a7ed1029f9d485e5e147be73b11416975b55",
     "local": "3ab93d18b5cb109696bdd85ed2b664ecc1064084984e2068ad2b4e9ce218738e",
     "mixed": "8c0514318e21bd30cc11f320de33c7301039b86eb7a8e2faf3707dae1da4beff",
-    "readers": "70a5459f6c433259e85d14587cb3c298ade91ea410dffa545396340ef1879953",
+    "readers": "3a2321753b15e56560ddb51872fbad0f86f4d31789c1bce5035c6f1c40a2c047",
     "thinner": "fe2788061fc90b2ad979d524362c850398e344cc6abfab6ed772f3f1a69ab94b",
 }
 MADE_BY = {

@@ -45,7 +45,10 @@ def test_audit_that_rejects_ends_with_3(tmp_path: Path) -> None:
         (("secag",), "which is none of them"),
         (("--only", "acount"), "did you mean account"),
         (("--seed", "12"), "--seed: expected 64 hexadecimal digits"),
-        (("--html", "missing/page.html"), "--html: expected a file in a folder that exists"),
+        (
+            ("--html", "missing/page.html"),
+            "--html: expected a file that can be written, found missing/page.html: there is no folder",
+        ),
         (("--json", "."), "--json: expected a file"),
         (("secagg", "--self-test"), "--self-test: expected no target"),
         (("--self-test", "--only", "account"), "--self-test: expected no target"),

@@ -46,12 +46,14 @@ def head(path: Path) -> str:
 def test_verify_says_what_an_intact_ledger_holds(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = head(ledger)
     assert verify_on_terminal(ledger, head=None) == 0
-    line = capsys.readouterr().out
-    assert line.startswith(
+    *lines, last = capsys.readouterr().out.splitlines()
+    said = " ".join(lines)
+    assert said.startswith(
         "consistent; no --head given, so a rebuilt, replaced or truncated ledger would not be noticed: 2 releases (1 "
     )
-    assert line.endswith(f" at delta 0.001; head {kept}\n")
-    assert line.count("\n") == 1
+    assert said.endswith(" at delta 0.001")
+    assert max(map(len, lines)) <= 80
+    assert last == f"head {kept}"
     assert verify_on_terminal(ledger, head=kept) == 0
     assert capsys.readouterr().out.startswith("intact, and the kept head is its last record: 2 releases")
     with Ledger.open(ledger) as opened:
@@ -65,6 +67,13 @@ def test_report_does_not_replace_the_ledger_by_its_page(ledger: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"found the ledger .* itself"):
         report_on_terminal(ledger, as_json=False, html=ledger.parent / "." / ledger.name)
     assert ledger.read_bytes() == before
+
+
+def test_page_of_a_report_is_not_written_over_a_folder(ledger: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(ConfigurationError, match=r"^--html: expected a file .*: it is a folder\. Name another file\.$"):
+        report_on_terminal(ledger, as_json=False, html=folder)
 
 
 def test_verify_refuses_another_copy_and_an_altered_one(
@@ -152,7 +161,7 @@ def test_verify_calls_an_empty_ledger_consistent_and_no_more(
 ) -> None:
     Ledger.create(tmp_path / "new", epsilon=8, delta=1e-3, population=300).close()
     assert verify_on_terminal(tmp_path / "new", head=None) == 0
-    line = capsys.readouterr().out
+    line = " ".join(capsys.readouterr().out.split())
     assert "unaltered" not in line
     assert line.startswith(
         "consistent; no --head given, so a rebuilt, replaced or truncated ledger would not be noticed"
@@ -191,7 +200,9 @@ def test_report_adds_ledgers_up(ledger: Path, tmp_path: Path, capsys: pytest.Cap
     report_on_terminal(ledger, other.parent, as_json=False, html=None)
     whole = guarantee({EVENT: 3}, delta=1e-3).epsilon
     text = capsys.readouterr().out
-    assert f"2 ledgers together: epsilon {rounded_up(whole)} at delta 0.001" in text
+    assert f"2 ledgers together: epsilon {rounded_up(whole)} at delta 0.001" in " ".join(text.split())
+    paths = str(ledger), str(other), str(other.parent)
+    assert all(len(line) <= 80 for line in text.splitlines() if not any(path in line for path in paths))
     report_on_terminal(ledger, other, as_json=True, html=None)
     assert json.loads(capsys.readouterr().out)["by_data"][0]["epsilon"] == whole
     with pytest.raises(ConfigurationError, match="--html: expected one ledger, found 2"):

@@ -68,5 +68,5 @@ def test_bench_asks_what_to_measure() -> None:
 
 
 def test_bench_refuses_a_folder_that_does_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="expected a file in a folder that exists"):
+    with pytest.raises(ConfigurationError, match="--out: expected a file that can be written"):
         bench_on_terminal(calibrate=True, out=tmp_path / "none" / "constants.json")

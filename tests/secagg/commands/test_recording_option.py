@@ -53,6 +53,10 @@ def test_run_is_recorded_and_a_resumed_run_adds_to_the_transcript(
     [
         ({"protocol": "plain", "epsilon": float("inf")}, "which will hold every client's update in the clear"),
         ({"trust": "central", "epsilon": 300.0}, "which will hold each round's sum without noise"),
+        (
+            {"trust": "central", "epsilon": 300.0, "draw": "poisson", "cohort": 8},
+            "which will hold each round's sum without noise, and who was drawn, which must stay secret for ever",
+        ),
     ],
 )
 def test_sensitive_transcript_is_announced(

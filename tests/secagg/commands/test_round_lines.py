@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from secagg.commands.round_lines import RoundLines
+from secagg.commands.round_lines import FailedClients, RoundLines
 from secagg.training.records import RoundRecord
 
 
@@ -31,6 +31,19 @@ def test_progress_of_a_secret_draw_says_that_the_number_is_the_expected_one(caps
     with RoundLines(1, [], secret=True) as lines:
         lines.observe(None, record(1))
     assert "epsilon 0.25000, about 7 clients drawn, elapsed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("secret", [False, True])
+def test_client_whose_training_failed_is_told_once_and_with_what_the_line_reveals(*, secret: bool) -> None:
+    said = list[str]()
+    failed = FailedClients(said.append, secret=secret)
+    for number in (1, 2):
+        failed.observe(None, record(number, failed={3: "no examples"}))
+        failed.observe("plain", record(number, failed={4: "no examples"}))
+    assert len(said) == 1
+    assert said[0].startswith("round 1: the training of client 3 has failed, and it takes part with zeros: no examples")
+    assert ("it names a client that was drawn in secret" in said[0]) == secret
+    assert ("metrics.jsonl" in said[0]) != secret
 
 
 def test_progress_does_not_repeat_the_rounds_of_before(capsys: pytest.CaptureFixture[str]) -> None:

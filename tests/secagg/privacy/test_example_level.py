@@ -91,8 +91,18 @@ def test_settings_of_example_level_have_their_own_defaults() -> None:
         ({"example_clip_l2": 2.0}, "it applies only with unit = example"),
         ({"unit": "example", "optimizer": "adam"}, "Use sgd. server_momentum adds"),
         ({"unit": "example", "weighting": "weighted", "max_examples": 9.0}, "Use weighting = uniform"),
-        ({"unit": "example", "mechanism": "skellam"}, "they apply only with unit = client"),
-        ({"unit": "example", "trust": "central"}, "they apply only with unit = client"),
+        (
+            {"unit": "example", "mechanism": "skellam"},
+            "^mechanism: expected the default with unit = example, found mechanism = skellam: .* Leave it out, or",
+        ),
+        (
+            {"unit": "example", "trust": "central", "noise_removal": True},
+            "^trust, noise_removal: expected the default with unit = example, found trust = central, noise_removal = t",
+        ),
+        (
+            {"unit": "example", "trust": "central", "draw": "poisson"},
+            "^draw: expected in-turn or random with unit = example, found poisson: .* Use draw = in-turn or random, or",
+        ),
     ],
 )
 def test_settings_that_do_not_go_with_example_level_are_refused(changes: dict[str, Any], would_do: str) -> None:

@@ -286,3 +286,17 @@ def test_page_of_secret_draws_is_not_for_readers_and_has_no_costs(cohorts: RunRe
         assert expected in page, expected
     for absent in ("sent by a client each round", "The summing protocol alone", "Contributors by round", "Client CPU"):
         assert absent not in page, absent
+
+
+def test_plan_says_why_it_states_no_bound_on_rounding(cohorts: RunReport) -> None:
+    assert dict(cohorts.plan)["Rounding"].startswith("moves an entry of the mean, noise aside, by at most ")
+    hidden = tuple(msgspec.structs.replace(each, rounding_bound=None) for each in cohorts.rounds)
+    drawn = parse({**SMALL, "rounds": 4, "compare": False, "cohort": 12, "draw": "poisson", "trust": "central"})
+    weighted = parse({**SMALL, "weighting": "weighted", "max_examples": 9.0})
+    for config, told in ((drawn, "how many clients were drawn"), (weighted, "the exact total weight of the updates")):
+        stated = dict(dataclasses.replace(cohorts, rounds=hidden, config=config).plan)["Rounding"]
+        assert stated.endswith(f" No bound is stated, since it would tell {told}")
+    nothing = msgspec.structs.replace(cohorts.summary, released=0)
+    assert dict(dataclasses.replace(cohorts, rounds=hidden, summary=nothing).plan)["Rounding"] == (
+        "no round has released a mean"
+    )

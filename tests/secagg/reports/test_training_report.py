@@ -11,10 +11,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from dp.figures import rounded_up
+from dp.figures import rounded_up, used_in_percent
 from dp.ledger.ledger import Ledger
 from dp.reporting.checklist import facts
-from dp.reporting.wording import in_percent
 from protocols import Adversary
 from secagg.engines.memory import InMemory
 from secagg.errors import MissingExtraError
@@ -97,7 +96,7 @@ def test_page_says_first_what_came_out(report: RunReport, page: str) -> None:
         f"without noise not private {100 * report.summary.compared['without noise']:.2f}%",
         f"plain, in the clear not private {100 * report.summary.compared['plain']:.2f}%",
         f"ε {rounded_up(report.budget.spent.epsilon)} the budget, at δ 0.01; "
-        f"{in_percent(report.budget.used)} of it used",
+        f"{used_in_percent(report.budget.used)} of it used",
         "Privacy guaranteed, client level",
         "Relation zero-out, 3 releases",
         "3 of 3",

@@ -1,5 +1,6 @@
 """Runs over a population of which each round asks a cohort: who is asked, what is counted, and what is claimed."""
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 from dp.accounting.guarantee import Claim
 from dp.errors import LedgerUnavailable
 from dp.events import NeighbouringRelation, Observer, PoissonSampledEvent
+from dp.figures import used_in_percent
 from dp.ledger.ledger import Ledger
 from dp.ledger.participants import decode_clients
 from dp.ledger.participation import Accounting
@@ -204,6 +206,24 @@ def test_run_by_poisson_protects_from_readers_and_shows_nobody_who_was_drawn(tmp
     assert (prepare(settings).noise_multiplier or 0) < (everybody.noise_multiplier or 0)
 
 
+def test_log_of_a_run_by_poisson_is_the_same_whoever_is_drawn(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader of the log at every level looks for who was drawn, or for how many were."""
+    caplog.set_level(logging.DEBUG)
+    logs = []
+    for at, drawn in enumerate([(3,), tuple(range(10)), tuple(range(5, 28))]):
+        cohort = Drawn(clients=drawn, padding=tuple(range(20, 29)) if at == 0 else ())
+        with monkeypatch.context() as patched:
+            patched.setattr(Cohorts, "_next", lambda *_, cohort=cohort: cohort)
+            caplog.clear()
+            run(RunFolder(tmp_path / f"run-{at}"), config(**POISSON | {"rounds": 1}))
+        own = ("dp", "protocols", "secagg")
+        logs.append([(each.name, each.getMessage()) for each in caplog.records if each.name in own])
+    assert logs[0] == logs[1] == logs[2]
+    assert {name for name, _ in logs[0]} == {"dp", "secagg"}
+
+
 def test_run_by_poisson_divides_by_the_expected_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody and everybody is drawn: a mean of nothing, and three times the mean of all updates."""
     settings = config(**POISSON | {"epsilon": 1e4, "rounds": 1, "server_momentum": 0.0, "server_learning_rate": 1.0})
@@ -282,7 +302,7 @@ def test_run_goes_on_to_more_rounds_where_the_cap_has_places(tmp_path: Path) -> 
     goal = choose_goal(prepare(settings), folder, 9)
     assert goal.rounds == 9
     assert goal.cost == (
-        f"{math.ceil(1000 * first.used) / 10:g}% of the budget of epsilon 60 is used, and epsilon 60 is guaranteed, "
+        f"{used_in_percent(first.used)} of the budget of epsilon 60 is used, and epsilon 60 is guaranteed, "
         "whatever part of it is used; the budget and the cap allow 9 rounds in all"
     )
     folder.set_goal(9)

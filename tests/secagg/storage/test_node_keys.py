@@ -84,7 +84,11 @@ def test_exposed_key_or_folder_is_refused(tmp_path: Path) -> None:
         read_coordinator(folder)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"secagg-node-" + b"0" * 64, b"x" * 2000, b"\x00" * 100])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe", b"secagg-node-" + b"0" * 64, b"x" * 2000, b"\x00" * 100],
+    ids=["empty", "no text", "a node's line", "too long", "zeros"],
+)
 def test_file_that_is_no_coordinators_line_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "coordinator.pub").write_bytes(content)
     with pytest.raises(DamagedKeyFile, match=r"coordinator.pub: "):

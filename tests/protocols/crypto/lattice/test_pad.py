@@ -242,7 +242,11 @@ def test_vectors_of_another_kind_are_refused(values: NDArray[Any]) -> None:
         pad.seal(values, key=draw_key(os.urandom), seed=SEED, entropy=os.urandom)
 
 
-@pytest.mark.parametrize("key", [b"", bytes(4095), bytes(4097), b"\x80" + bytes(4095)])
+@pytest.mark.parametrize(
+    "key",
+    [b"", bytes(4095), bytes(4097), b"\x80" + bytes(4095)],
+    ids=["empty", "short", "long", "entry out of range"],
+)
 def test_keys_of_another_kind_are_refused(key: bytes) -> None:
     with pytest.raises(InputError, match=r"^key: expected 4096 signed bytes"):
         key_coefficients(Secret(key))

@@ -6,6 +6,8 @@ import pytest
 
 from dp.errors import LedgerCorrupt
 from dp.events import GaussianEvent
+from dp.ledger.ledger import Ledger
+from dp.ledger.participation import Accounting
 from protocols.identity import Identity
 from secagg.engines.node.check import NodeReport, check_node
 from secagg.engines.node.home import Home
@@ -41,7 +43,7 @@ def test_check_names_the_node_and_all_fingerprints(tmp_path: Path) -> None:
     assert facts["Fingerprint of the committee's key"] == threshold_key().fingerprint.hex()
     assert facts["Key share of the committee"] == "3"
     assert facts["Live session"] == str(home.live)
-    assert facts["Privacy budget"] == "epsilon 0 of 8 at delta 1e-06 is spent; sessions counted: 0"
+    assert facts["Privacy budget"] == "epsilon 0.0000 of 8 spent at delta 1e-06; sessions counted: 0"
     assert report.faults == ()
     secret = home.identity.secret.reveal().hex()
     assert secret not in repr(report)
@@ -55,7 +57,21 @@ def test_check_says_what_is_spent_and_makes_the_ledger(tmp_path: Path) -> None:
         home.reserve(GaussianEvent(noise_multiplier=5.0), "a session")
     found = dict(check_node(home).facts)["Privacy budget"]
     assert found.startswith("epsilon 0.83")
-    assert found.endswith(" of 8 at delta 1e-06 is spent; sessions counted: 1")
+    assert found.endswith(" of 8 spent at delta 1e-06; sessions counted: 1")
+
+
+def test_check_does_not_call_the_budget_of_a_filter_spent(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    Ledger.create(path, epsilon=8, delta=1e-6, population=3, accounting=Accounting.GAUSSIAN_FILTER).close()
+    home = opened(tmp_path, policy_text(encrypted_live_folder=str(tmp_path / "live"), ledger=str(path)))
+    found = dict(check_node(home).facts)["Privacy budget"]
+    assert (
+        found == "epsilon 8.0000 guaranteed at delta 1e-06, the budget, of which 0.0000% is used; sessions counted: 0"
+    )
+    with home.lock():
+        home.reserve(GaussianEvent(noise_multiplier=5.0), "a session")
+    found = dict(check_node(home).facts)["Privacy budget"]
+    assert re.fullmatch(r"epsilon 8\.0000 guaranteed .* of which [1-9]\.\d{4}% is used; sessions counted: 1", found)
 
 
 def test_check_says_how_often_the_node_has_taken_part(tmp_path: Path) -> None:

@@ -45,7 +45,11 @@ def transfer(link: RecordingLink, limit: int = 2**30) -> Transfer:
     return Transfer(link, in_flight=InFlight(limit, lambda: 0.0), clock=lambda: 0.0, deadline=DEADLINE)
 
 
-@pytest.mark.parametrize(("parcel", "times"), [(b"parcel", 1), (b"parcel", 10**6), (LONG, 1), (LONG, 0), (LONG, 3)])
+@pytest.mark.parametrize(
+    ("parcel", "times"),
+    [(b"parcel", 1), (b"parcel", 10**6), (LONG, 1), (LONG, 0), (LONG, 3)],
+    ids=["short", "short, long reply", "long", "long, empty reply", "long, longer reply"],
+)
 def test_parcels_and_replies_of_any_length_pass(parcel: bytes, times: int) -> None:
     link = RecordingLink(SiteDesk(Mirror(times)).answer)
     received = transfer(link).exchange("site-1", 1, lambda: parcel)

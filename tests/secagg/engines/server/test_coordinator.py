@@ -322,7 +322,7 @@ def test_cohort_is_drawn_for_each_new_session_and_for_no_release_that_is_kept(fo
 
 
 def test_cohort_is_drawn_again_for_the_session_that_follows_a_lost_opening(folder: Path) -> None:
-    """Each session has its own reservation, of those whom it asks."""
+    """Each session has its own reservation, of the clients that it asks."""
     nodes = _opened_and_crashed(folder, TARGET)
     nodes.silent = {1}
     asked = list[tuple[int, ...]]()

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dp.accounting.guarantee import Claim
+from dp.ledger.ledger import Ledger
+from dp.ledger.participation import Accounting
 from protocols import SecAggPlus
 from protocols.errors import RemoteError
 from secagg.engines.base import Update
@@ -47,7 +50,7 @@ def test_each_attempt_is_one_line_of_json(tmp_path: Path) -> None:
     assert [line["round"] for line in lines] == [1, 1, 1, 2]
     assert lines[1]["reason"] == "RemoteError"
     assert lines[1]["culprits"] == [3, 4]
-    assert lines[-1]["epsilon"] == spent > lines[0]["epsilon"] > 0
+    assert lines[-1]["privacy"]["epsilon"] == spent > lines[0]["privacy"]["epsilon"] > 0
     assert [line["contributors"] for line in lines[:2]] == [0, 0]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -72,12 +75,36 @@ def test_metrics_count_rounds_steps_and_epsilon(tmp_path: Path) -> None:
         nodes.silent = {2}
         coordinator.run(work_of(1), CLIENTS, nodes)
         assert ledger is not None
-        spent = ledger.spent().epsilon
+        spent = ledger.spent()
+        used = spent.epsilon / ledger.budget.epsilon
+        assert spent.claim is Claim.SPENT
     lines = metrics.text().splitlines()
     assert 'secagg_rounds_total{outcome="withheld"} 1.0' in lines
     assert 'secagg_rounds_total{outcome="released"} 1.0' in lines
     assert "secagg_contributors 5.0" in lines
-    assert f"secagg_epsilon_spent {spent}" in lines
+    assert f'secagg_epsilon{{claim="spent"}} {spent.epsilon}' in lines
+    assert f"secagg_budget_used_ratio {used}" in lines
+
+
+def test_metrics_of_a_filter_show_its_budget_as_such_and_how_much_is_used(tmp_path: Path) -> None:
+    metrics, folder = Metrics(), folder_at(tmp_path / "c")
+    Ledger.create(
+        folder / "ledger.sqlite",
+        epsilon=TARGET.epsilon,
+        delta=TARGET.delta,
+        population=len(CLIENTS),
+        accounting=Accounting.GAUSSIAN_FILTER,
+    ).close()
+    with coordinator_of(folder, observers=[metrics]) as (coordinator, ledger):
+        coordinator.run(work_of(1), CLIENTS, Nodes())
+        assert ledger is not None
+        used = ledger.spent().used
+    assert used is not None
+    assert 0 < used < 1
+    lines = metrics.text().splitlines()
+    assert f'secagg_epsilon{{claim="budget"}} {TARGET.epsilon:.1f}' in lines
+    assert f"secagg_budget_used_ratio {used}" in lines
+    assert not any(line.startswith('secagg_epsilon{claim="spent"}') for line in lines)
 
 
 def test_metrics_without_their_package_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

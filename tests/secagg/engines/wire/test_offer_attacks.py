@@ -106,7 +106,9 @@ def test_every_cut_and_every_tail_is_refused(case: Offered) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [None, 5, "offer", [], bytearray(b"\xdc"), b"", b"\xc0", b"\x91" * 10**5, b"\x81" * 10**5]
+    "data",
+    [None, 5, "offer", [], bytearray(b"\xdc"), b"", b"\xc0", b"\x91" * 10**5, b"\x81" * 10**5],
+    ids=["None", "integer", "text", "list", "bytearray", "empty", "nil", "nested lists", "nested maps"],
 )
 def test_what_is_no_offer_is_refused(data: Any) -> None:
     with pytest.raises(MalformedMessage):

@@ -275,7 +275,9 @@ def test_unknown_field_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\xc0", b"\x90", b"\x91" * 100_000, b"\xdf\xff\xff\xff\xff", None, 3, "text", bytearray(b"\x90"), []]
+    "data",
+    [b"", b"\xc0", b"\x90", b"\x91" * 100_000, b"\xdf\xff\xff\xff\xff", None, 3, "text", bytearray(b"\x90"), []],
+    ids=["empty", "nil", "empty list", "nested lists", "long map", "None", "integer", "text", "bytearray", "list"],
 )
 def test_what_is_no_parcel_is_refused(data: Any) -> None:
     with pytest.raises(MalformedMessage):

@@ -228,7 +228,10 @@ def test_plan_refuses_what_cannot_be() -> None:
         ("--per-round and --sampling", {"epsilon": 8.0, "per_round": 10, "sampling": 0.1}),
         ("expected exactly one of them, found both", {"epsilon": 8.0, "noise_multiplier": 1.0}),
         ("expected exactly one of them, found neither", {}),
-        ("--bits and --dimension: expected none with --mechanism gaussian", {"epsilon": 8.0, "bits": 16}),
+        (
+            "--bits and --dimension: expected neither of them with --mechanism gaussian, found --bits 16",
+            {"epsilon": 8.0, "bits": 16},
+        ),
     ):
         assert message in asked(**given)
     for message, cohort in (
@@ -251,6 +254,25 @@ def test_plan_refuses_what_cannot_be() -> None:
         plan(
             BudgetRequest(clients=1000, rounds=100, epsilon=1.0, mechanism=LatticeNoise.SKELLAM, bits=8, dimension=1000)
         )
+
+
+def test_plan_says_what_to_do_about_a_number_out_of_range() -> None:
+    for message, given in (
+        ("rounds: expected an integer >= 1, found 0. Use 1 or more.", {"rounds": 0, "epsilon": 8.0}),
+        ("clients: expected an integer >= 2, found 0. Use 2 or more.", {"clients": 0, "epsilon": 8.0}),
+        ("cohort: expected an integer >= 2, found 0. Use 2 or more.", {"cohort": 0, "epsilon": 8.0}),
+        ("cap: expected an integer >= 1, found 0. Use 1 or more.", {"cap": 0, "epsilon": 8.0}),
+        ("found 0. Use a number in this range.", {"per_round": 0, "epsilon": 8.0}),
+        ("found inf: without noise there is nothing to plan. Give the epsilon that", {"epsilon": math.inf}),
+        ("found 0.0. Use such a number.", {"epsilon": 0.0}),
+        ("found 1.5. Use 1 or less.", {"epsilon": 8.0, "sampling": 1.5}),
+        ("expected one of curious, malicious, found 'bad'. Use one of these.", {"epsilon": 8.0, "adversary": "bad"}),
+        (
+            "expected one of curious, malicious, found 'semi-malicious'.",
+            {"epsilon": 8.0, "adversary": "semi-malicious"},
+        ),
+    ):
+        assert message in asked(**given)
 
 
 def test_plan_for_a_small_epsilon_does_not_show_more() -> None:

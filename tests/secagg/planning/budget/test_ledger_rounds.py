@@ -63,6 +63,16 @@ def planned(path: Path, **asked: Any) -> LedgerPlan:
         return plan_rounds(opened, **asked)
 
 
+def test_ledger_that_charges_everybody_says_where_its_observers_are_named(path: Path) -> None:
+    everybody(path, **FILTER).close()
+    found = planned(path, rounds=4)
+    assert found.observer is None
+    assert (
+        "for all rounds together (unit client, relation zero-out). 'Setting and trust' in the ledger's report says "
+        "from whom this protects"
+    ) in found.as_text()
+
+
 def test_gaussian_filter_needs_the_noise_of_the_formula(path: Path, tmp_path: Path) -> None:
     with create(path, **FILTER) as ledger:
         ledger.reserve(Z10, "round 1", participants=range(5))

@@ -121,6 +121,6 @@ def test_page_of_figures_without_bound_still_has_a_chart() -> None:
 
 
 def test_page_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    for page in (tmp_path / "no folder" / "plan.html", tmp_path):
-        with pytest.raises(ConfigurationError, match=r"^--html: expected a file that can be written, found "):
+    for page, reason in ((tmp_path / "no folder" / "plan.html", "there is no folder"), (tmp_path, "it is a folder")):
+        with pytest.raises(ConfigurationError, match=rf"^--html: expected a file that can be written, .*: {reason}"):
             plan_on_terminal(**UNASKED | RUN | {"cohort": 100, "html": page})

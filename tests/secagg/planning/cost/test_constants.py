@@ -55,7 +55,9 @@ def test_file_that_is_not_one_of_constants_is_refused(
         read_constants(path)
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff", b"[" * 100_000, b" " * (2**20 + 1)])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff", b"[" * 100_000, b" " * (2**20 + 1)], ids=["empty", "no text", "nested", "too long"]
+)
 def test_file_of_other_bytes_is_refused(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "constants.json"
     path.write_bytes(data)

@@ -23,7 +23,7 @@ REQUEST = CostRequest(clients=100, parameters=1000, dropout=0.1, adversarial=0.0
         ({"committee": 65}, "--committee: expected 2 to 64 members, found 65"),
         ({"uplink_mbps": 0.0}, "--uplink-mbps: expected a finite number above 0, found 0"),
         ({"uplink_mbps": math.inf}, "--uplink-mbps: expected .* found inf"),
-        ({"adversary": Adversary.SEMI_MALICIOUS}, "--adversary: expected curious or malicious"),
+        ({"adversary": Adversary.SEMI_MALICIOUS}, "--adversary: expected one of curious, malicious, found 'semi-m"),
     ],
 )
 def test_request_out_of_range_is_refused(changes: dict[str, object], words: str) -> None:
