@@ -19,6 +19,7 @@ from protocols.errors import (
     ParticipationRefused,
     ProtocolError,
     RemoteError,
+    SessionExpired,
     SessionReused,
     TooFewSurvivors,
     UnknownProtocol,
@@ -33,6 +34,7 @@ from protocols.plain import PlainSum
 from protocols.registry import available, load, loadable
 from protocols.replay import MemoryOpenings, MemoryRecord, OpeningRecord, SessionRecord
 from protocols.secure_sum import Finish, Role, SecureSum, Step
+from protocols.seeds import EpochKey, MemberCertificate, MemberShare, SeedCommittee, SeedSum
 from protocols.session import Extra, Opening, Participant, Session
 from protocols.simulate import Cost, Outcome, Transmission, simulate
 from protocols.snapshot import State
@@ -53,6 +55,7 @@ __all__ = [
     "Cost",
     "DamagedSnapshot",
     "DamagedSum",
+    "EpochKey",
     "Extra",
     "Finish",
     "Identity",
@@ -62,6 +65,8 @@ __all__ = [
     "LightSecAgg",
     "LocalError",
     "MalformedMessage",
+    "MemberCertificate",
+    "MemberShare",
     "MemoryOpenings",
     "MemoryRecord",
     "Message",
@@ -83,8 +88,11 @@ __all__ = [
     "SecAggPlus",
     "Secret",
     "SecureSum",
+    "SeedCommittee",
+    "SeedSum",
     "Server",
     "Session",
+    "SessionExpired",
     "SessionRecord",
     "SessionReused",
     "State",

@@ -274,7 +274,7 @@ class SecureSum(ABC):
         if self.needs_committee and session.committee is None:
             raise ParameterError(
                 f"committee: expected one, since {self.name} needs it, found none. "
-                "`secagg keys committee` makes the key of a committee."
+                "`secagg keys` makes the keys of a committee."
             )
         self._validate(session)
         vector = session.length * word_dtype(session.modulus).itemsize

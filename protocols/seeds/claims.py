@@ -46,7 +46,7 @@ def decide(claims: Mapping[int, Sequence[bytes]], sets: SeedSets) -> Decision:
     for member, own in claims.items():
         for number, claim in zip(sets.of(member), own, strict=True):
             by_set[number][member] = claim
-    can_decide = sets.members >= 2 * sets.colluding + 1
+    can_decide = sets.decide
     held, liars = list[bytes](), set[int]()
     for number, found in enumerate(by_set):
         ((claim, count),) = Counter(found.values()).most_common(1) or [(b"", 0)]

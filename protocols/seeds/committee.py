@@ -135,6 +135,11 @@ class SeedCommittee:
         """Return a label, the number of members, t, q (one byte each), and all certificates in order."""
         return _LABEL + self._numbers + b"".join(each.to_bytes() for each in self.certificates)
 
+    @staticmethod
+    def is_encoded(data: bytes) -> bool:
+        """Return whether bytes begin like those of `to_bytes`, and not like another kind of key."""
+        return data.startswith(_LABEL)
+
     @classmethod
     def from_bytes(cls, data: bytes) -> "SeedCommittee":
         """Return the committee that `to_bytes` wrote, after checking it like any other.
@@ -142,7 +147,7 @@ class SeedCommittee:
         Raises:
             ParameterError: The bytes are not a committee in this encoding, or not a valid one.
         """
-        if len(data) < _HEAD_BYTES or data[: len(_LABEL)] != _LABEL:
+        if len(data) < _HEAD_BYTES or not cls.is_encoded(data):
             raise ParameterError("these bytes are not a committee by replicated seeds of version 1")
         members, colluding, quorum = data[len(_LABEL) : _HEAD_BYTES]
         SeedSets(members, colluding)  # Before anything is read whose amount the number of members decides.

@@ -125,9 +125,8 @@ class Derived:
         Fewer than t + 1 members may lack a set. With fewer than 2t + 1 members in the committee no number decides, and
         the sum is not verified.
         """
-        colluding = self.key.colluding
-        deciding = 2 * colluding + 1
-        return max(self.key.threshold, deciding if deciding <= self.key.members else colluding + 1)
+        sets = self.sets
+        return max(self.key.threshold, sets.deciding if sets.decide else sets.colluding + 1)
 
     def number_of(self, member: int) -> int:
         """Return the place of a party in the committee, from 0."""

@@ -54,6 +54,16 @@ class SeedSets:
         return math.comb(self.members - 1, self.colluding)
 
     @property
+    def decide(self) -> bool:
+        """Whether members can decide what a sum is, so that it is verified: m is at least 2t + 1."""
+        return self.members >= self.deciding
+
+    @property
+    def deciding(self) -> int:
+        """The number of answers that decide every set if nobody lies, 2t + 1; there may be fewer members."""
+        return 2 * self.colluding + 1
+
+    @property
     def holders(self) -> tuple[tuple[int, ...], ...]:
         """The members of each set, ascending; the sets are in lexicographic order."""
         return _holders(self.members, self.colluding)

@@ -25,6 +25,7 @@ from secagg.interruption import Interrupted, ending_at_once
 from secagg.paths import escaped, expanded, is_archive
 from secagg.privacy.clipping import model_parameters
 from secagg.reports.wording import assumed_server, protection
+from secagg.runs.choices import has_seed_committee
 from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
 from secagg.runs.goal import choose_goal, rounds_in_words
@@ -127,7 +128,7 @@ def _resumed(
 
 
 def _prepared(config: TrainingConfig, console: Console) -> Prepared:
-    if config.committee is not None:
+    if config.committee is not None and not has_seed_committee(config):
         warn_without_gmpy2()
     with console.status("loading data and model, planning protocol and noise"), _warnings_shown(console):
         return prepare(config)

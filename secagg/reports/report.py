@@ -27,6 +27,7 @@ from secagg.privacy.clipping import clip_in_words, model_parameters
 from secagg.privacy.example_level import ExampleLevel
 from secagg.privacy.noise import in_words
 from secagg.reports import charts
+from secagg.reports.committee import committee_in_words
 from secagg.reports.costs import Cost, costs, quantity
 from secagg.reports.earlier_ledgers import with_earlier
 from secagg.reports.wording import assumed_server, protection
@@ -229,12 +230,7 @@ class RunReport:
         if self.example_level is not None:
             noise = self.example_level.in_words
             clipping += f", of an example's gradient in local training at most {self.example_level.clip_l2:g}"
-        committee: tuple[tuple[str, str], ...] = ()
-        if mean.committee is not None:
-            key = mean.committee.key
-            opening = f"any {key.threshold} of {key.members} members open a sum"
-            bits = key.bits
-            committee = (("Committee", f"{opening}; {bits} bits, fingerprint {key.fingerprint.hex()}"),)
+        committee = () if mean.committee is None else (("Committee", committee_in_words(mean.committee.key)),)
         return (
             ("Protocol", str(mean.protocol)),
             *committee,

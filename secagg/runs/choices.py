@@ -7,6 +7,17 @@ from protocols.seeds import SeedSum
 from secagg.errors import ConfigurationError
 from secagg.runs.config import TrainingConfig
 from secagg.simulation.committee import MAKE, SimulatedCommittee
+from secagg.simulation.seed_committee import drawn_committee, read_committee
+
+
+def has_seed_committee(config: TrainingConfig) -> bool:
+    """Return whether the committee is one by replicated seeds, which computes with no long numbers.
+
+    Raises:
+        UnknownProtocol: There is no such protocol.
+        BrokenProtocol: It cannot be loaded.
+    """
+    return issubclass(load(config.protocol), SeedSum)
 
 
 def choose_committee(config: TrainingConfig) -> SimulatedCommittee | None:
@@ -21,32 +32,35 @@ def choose_committee(config: TrainingConfig) -> SimulatedCommittee | None:
             two sums of one session, or has another key than the settings say.
         KeyFileError: A file is damaged, belongs to another committee, or can be read by others than its owner.
     """
-    kind = load(config.protocol)
-    needed = kind.needs_committee
+    kind, of_seeds = load(config.protocol), has_seed_committee(config)
     if config.committee is None:
-        if issubclass(kind, SeedSum):
-            return SimulatedCommittee.drawn(
-                clients=config.clients, adversarial=config.adversarial, adversary=config.adversary
-            )
-        if needed:
-            raise ConfigurationError(
-                f"committee: expected the folder of one, which {config.protocol} needs, found none. Make it with "
-                f"{MAKE} and give it with --committee."
-            )
-        return None
-    if not needed:
+        return _without_folder(config, kind)
+    if not kind.needs_committee:
         raise ConfigurationError(
             f"committee: expected none, since {config.protocol} needs no committee, found {config.committee}. Leave "
             "out --committee."
         )
-    found = SimulatedCommittee.read(config.committee, clients=config.clients)
-    fingerprint = found.committee.key.fingerprint.hex()
-    if config.committee_fingerprint not in (None, fingerprint):
+    found = (read_committee if of_seeds else SimulatedCommittee.read)(config.committee, clients=config.clients)
+    pin = found.committee.key.pin.hex()
+    if config.committee_fingerprint not in (None, pin):
+        what = "committee" if of_seeds else "key"
         raise ConfigurationError(
-            f"committee_fingerprint: expected {config.committee_fingerprint}, found {fingerprint} in "
-            f"{config.committee}. Use the folder of the expected key. A run goes on with that key only."
+            f"committee_fingerprint: expected {config.committee_fingerprint}, found {pin} in {config.committee}. Use "
+            f"the folder of the expected {what}. A run goes on with that {what} only."
         )
     return found
+
+
+def _without_folder(config: TrainingConfig, kind: type[SecureSum]) -> SimulatedCommittee | None:
+    """Return a committee that is drawn now, or None if the protocol needs none."""
+    if issubclass(kind, SeedSum):
+        return drawn_committee(clients=config.clients, adversarial=config.adversarial, adversary=config.adversary)
+    if kind.needs_committee:
+        raise ConfigurationError(
+            f"committee: expected the folder of one, which {config.protocol} needs, found none. Make it with "
+            f"{MAKE} and give it with --committee."
+        )
+    return None
 
 
 def choose_protocol(config: TrainingConfig, *, clients: int | None = None) -> tuple[SecureSum, int]:

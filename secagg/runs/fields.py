@@ -95,10 +95,11 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         str | None,
         about(
             Group.PROTOCOL,
-            "Folder with the key files of a whole committee, made by `secagg keys committee`. Applies only to "
-            "protocols that need a committee.",
+            "Folder with the key files of a whole committee, made by `secagg keys committee`. For seeds: a folder with "
+            "seed-committee.pub, made by `secagg keys seed-committee`, and the folders of all members, made by `secagg "
+            "keys member`. Applies only to protocols that need a committee.",
             privacy="A simulation holds all secret key files together. Use a key that is used for nothing else.",
-            unset="none",
+            unset="none; for seeds, a committee of 5 members that is drawn for the run",
             example="keys",
         ),
     ] = None
@@ -106,9 +107,10 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Fingerprint | None,
         about(
             Group.PROTOCOL,
-            "Expected fingerprint of the committee's key. Any other key is refused.",
+            "Expected fingerprint of the committee's key; for seeds, the expected pin of the committee. Any other one "
+            "is refused.",
             privacy="Protects from a key that somebody else has put in the folder.",
-            unset="the fingerprint of the key in the folder when the run begins",
+            unset="that of the key or committee in the folder when the run begins",
             example="0" * 64,
             form="64 hexadecimal digits",
         ),

@@ -44,7 +44,7 @@ class Prepared:
     """Everything a run needs, checked.
 
     Attributes:
-        config: The settings; where there is a committee, with its key's fingerprint.
+        config: The settings; where the committee is from a folder, with what clients pin of it.
         devices: The simulated clients.
         members: Their identities, made when a client is asked first, where the server may be malicious; otherwise None.
         committee: The committee's members, where the protocol needs one; otherwise None.
@@ -321,14 +321,15 @@ def _sample(config: TrainingConfig) -> Sample | None:
 
 
 def _naming_key(config: TrainingConfig, simulated: SimulatedCommittee) -> TrainingConfig:
-    """Return the settings with the fingerprint of the committee's key, and its folder by its whole path.
+    """Return the settings with what clients pin of the committee, and its folder by its whole path.
 
-    The run can then be resumed from another place, with this key only.
+    The run can then be resumed from another place, with this committee only: with this key, or, by replicated seeds,
+    with these members, in any epoch.
     """
     return msgspec.structs.replace(
         config,
         committee=whole_path("committee", config.committee),
-        committee_fingerprint=simulated.committee.key.fingerprint.hex(),
+        committee_fingerprint=simulated.committee.key.pin.hex(),
     )
 
 

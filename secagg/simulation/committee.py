@@ -1,4 +1,7 @@
-"""The committee of a simulation, all of whose members this process plays: from a folder, or drawn for the run.
+"""The committee of a simulation, all of whose members this process plays.
+
+This module reads one with a Paillier key from a folder. `secagg.simulation.seed_committee` has those by replicated
+seeds.
 
 The members' records of the sums that they have opened (`MemoryOpenings`) start empty and end with the process, like the
 clients' identities. So a resumed run may repeat its last round, in another session with the same context. The repeated
@@ -8,24 +11,15 @@ sum under one context if the contributors of the two sums differ, but by fewer c
 """
 
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from protocols import Adversary, Committee, CommitteeShare, Identity, Keyholder, MemoryOpenings, Roster
-from protocols.cohort import whole_clients
+from protocols import Committee, CommitteeShare, Keyholder, MemoryOpenings, Roster
 from protocols.crypto.integers import PYTHON, fastest
-from protocols.seeds import MemberCertificate, MemberShare, SeedCommittee
-from protocols.seeds.sets import quorum
 from secagg.errors import ConfigurationError
 from secagg.paths import expanded
 from secagg.storage.key_files import PUBLIC_NAME, member_name, read_committee_key, read_key_share
-
-SEED_MEMBERS: Final = 5
-"""The members of a committee by replicated seeds that is drawn for a run."""
-
-_DRAWN_FOR_S: Final = 10 * 365 * 86_400  # Its keys end with the process, long before.
 
 MAKE: Final = "secagg keys committee --members 5 --threshold 3 --out DIR"
 """A command that makes the folder of a committee."""
@@ -51,31 +45,6 @@ class SimulatedCommittee:
 
     committee: Committee
     shares: tuple[CommitteeShare, ...] = field(repr=False)
-
-    @classmethod
-    def drawn(cls, *, clients: int, adversarial: float, adversary: Adversary) -> "SimulatedCommittee":
-        """Return a committee by replicated seeds, whose members make their own keys now.
-
-        Args:
-            clients: As for `read`.
-            adversarial: The fraction of the members, in [0, 1), that may be corrupt; at least one is assumed to be.
-            adversary: The server.
-        """
-        now = int(time.time())
-        colluding = max(1, whole_clients(SEED_MEMBERS, adversarial, "adversarial"))
-        identities = [Identity.generate() for _ in range(SEED_MEMBERS)]
-        issued = [MemberCertificate.issue(each, 0, now, now + _DRAWN_FOR_S) for each in identities]
-        key = SeedCommittee(
-            certificates=tuple(certificate for certificate, _ in issued),
-            colluding=colluding,
-            quorum=quorum(SEED_MEMBERS, colluding, adversary),
-        )
-        shares = (
-            MemberShare(key, index, identity, epoch_key)
-            for index, (identity, (_, epoch_key)) in enumerate(zip(identities, issued, strict=True), start=1)
-        )
-        members = tuple(range(clients, clients + SEED_MEMBERS))
-        return cls(committee=Committee(key=key, members=members), shares=tuple(shares))
 
     @classmethod
     def read(cls, folder: str | Path, *, clients: int) -> "SimulatedCommittee":

@@ -28,6 +28,9 @@ from secagg.storage.labelled_file import (
     write_labelled,
 )
 
+COMMITTEE_NAME: Final = "seed-committee.pub"
+"""The name of a committee's file where the folders of all members are beside it, as in a simulation."""
+
 KEYS_NAME: Final = "member.key"
 
 _KEYS_LABEL: Final = b"secagg seed committee member's secret keys, file format 1\n"

@@ -7,15 +7,18 @@ numbers, texts or None. The session's digest covers all of it, so `describe` can
 from collections.abc import Mapping
 from functools import lru_cache
 
-from protocols.committee import Committee
+import msgspec
+
+from protocols.committee import Committee, CommitteeKey
 from protocols.crypto.paillier.threshold import ThresholdKey
 from protocols.errors import BrokenProtocol, ParameterError, ProtocolError, UnknownProtocol
 from protocols.identity import PUBLIC_BYTES, Roster
 from protocols.registry import Parameter, describe_error, load, one_line, parameters_of
 from protocols.secure_sum import SecureSum
+from protocols.seeds import SeedCommittee
 from protocols.session import Opening, Session
 from secagg.errors import ConfigurationError, TranscriptError
-from secagg.transcripts.records import SessionHeader, joined, separated
+from secagg.transcripts.records import ExpiringSessionHeader, SessionHeader, joined, separated
 
 
 def describe(protocol: SecureSum, session: Session) -> SessionHeader:
@@ -23,7 +26,7 @@ def describe(protocol: SecureSum, session: Session) -> SessionHeader:
 
     Raises:
         ConfigurationError: They cannot be made again: the protocol is not registered, or has parameters that are not
-            numbers, texts or None; or the committee's key is not a `ThresholdKey`.
+            numbers, texts or None; or the committee's key is neither a `ThresholdKey` nor a `SeedCommittee`.
     """
     header = _header(protocol, session)
     try:
@@ -71,7 +74,7 @@ def rebuild(header: SessionHeader) -> tuple[SecureSum, Session]:
 
 def _header(protocol: SecureSum, session: Session) -> SessionHeader:
     roster, committee = session.roster, session.committee
-    return SessionHeader(
+    header = SessionHeader(
         protocol=protocol.name,
         wire=protocol.wire,
         parameters=_parameters(protocol),
@@ -87,6 +90,9 @@ def _header(protocol: SecureSum, session: Session) -> SessionHeader:
         committee=None if committee is None else (committee.key.to_bytes(), joined(committee.members)),
         digest=protocol.digest(session),
     )
+    if session.expires is None:
+        return header
+    return ExpiringSessionHeader(**msgspec.structs.asdict(header), expires=session.expires)
 
 
 def _parameters(protocol: SecureSum) -> dict[str, Parameter]:
@@ -109,6 +115,7 @@ def _session(header: SessionHeader) -> Session:
         roster=None if header.roster is None else Roster(_keys(clients, header.roster)),
         attached=tuple(Opening(least_dropped=least, most_dropped=most) for least, most in header.attached),
         committee=None if header.committee is None else _committee(*header.committee),
+        expires=header.expires if isinstance(header, ExpiringSessionHeader) else None,
     )
 
 
@@ -121,10 +128,12 @@ def _keys(clients: tuple[int, ...], keys: bytes) -> Mapping[int, bytes]:
 
 
 def _committee(key: bytes, members: bytes) -> Committee:
-    return Committee(key=_threshold_key(key), members=separated(members))
+    return Committee(key=_committee_key(key), members=separated(members))
 
 
 @lru_cache(maxsize=4)
-def _threshold_key(data: bytes) -> ThresholdKey:
-    """Return a committee's public key. Its checks take some 15 ms, and sessions have the same key for a long time."""
+def _committee_key(data: bytes) -> CommitteeKey:
+    """Return a committee's public side. Its checks take some 15 ms, and sessions have the same one for a long time."""
+    if SeedCommittee.is_encoded(data):
+        return SeedCommittee.from_bytes(data)
     return ThresholdKey.from_bytes(data)

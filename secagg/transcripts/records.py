@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from protocols.errors import RemoteError, TooFewSurvivors
 from protocols.registry import LARGEST_WIRE, LONGEST_NAME, MOST_PARAMETERS, Parameter
-from protocols.session import MAX_ATTACHED, MAX_CLIENT_ID
+from protocols.session import MAX_ATTACHED, MAX_CLIENT_ID, MAX_TIME
 
 FORMAT: Final = 1
 _ID_BYTES: Final = 4
@@ -84,6 +84,16 @@ class SessionHeader(_Record, frozen=True, tag="session"):
     digest: _Digest
 
 
+class ExpiringSessionHeader(SessionHeader, frozen=True, tag="expiring session"):
+    """The first record of a session that expires.
+
+    Attributes:
+        expires: As in the session: the time from which on no party answers, in seconds since 1970-01-01 00:00 UTC.
+    """
+
+    expires: Annotated[int, Meta(ge=0, le=MAX_TIME)]
+
+
 class MessageRecord(_Record, frozen=True, tag="message"):
     """One message: the number of its step, the party that receives or sends it, what it is, and its bytes."""
 
@@ -114,7 +124,7 @@ class WithheldRecord(_Record, frozen=True, tag="withheld"):
     reason: Reason
 
 
-Record = FileHeader | SessionHeader | MessageRecord | SumRecord | WithheldRecord
+Record = FileHeader | SessionHeader | ExpiringSessionHeader | MessageRecord | SumRecord | WithheldRecord
 
 _DECODER: Final = msgspec.msgpack.Decoder(Record)
 

@@ -7,11 +7,13 @@ from typing import ClassVar, Final, Self
 from protocols import Adversary, Committee, Roster, SecureSum, Session
 from protocols.committee import CommitteeShare
 from protocols.errors import ParameterError
+from protocols.seeds import SeedSum
 from protocols.session import Extra, Opening
 from secagg.audit.claims import Claim, claimed
 from secagg.audit.subject import Subject
 from secagg.audit.sums.cohort import ADVERSARIAL, Cohort, identity_of
 from secagg.audit.sums.committee import dealt
+from secagg.errors import ConfigurationError
 
 Maker = Callable[[int], tuple[SecureSum, int]]
 """Returns, for a number of clients, the protocol and the threshold of a session.
@@ -61,7 +63,12 @@ class SumSubject(Subject):
 
     @classmethod
     def suggested(cls, kind: type[SecureSum], *, adversary: Adversary = Adversary.CURIOUS) -> Self:
-        """Return a subject with what a protocol's class suggests for each cohort and such a server."""
+        """Return a subject with what a protocol's class suggests for each cohort and such a server.
+
+        Raises:
+            ConfigurationError: The protocol is `SeedSum`, for which audits have no committee.
+        """
+        _check_committee(kind)
         made = _Suggested(kind, adversary)
         malicious = adversary is Adversary.MALICIOUS
         return cls(
@@ -79,7 +86,11 @@ class SumSubject(Subject):
 
         If the protocol protects from a malicious server, sessions have a roster. An object that has an attribute
         `adversary` protects from that server; any other one from the servers that its class names.
+
+        Raises:
+            ConfigurationError: The protocol is a `SeedSum`, for which audits have no committee.
         """
+        _check_committee(type(protocol))
         strongest = getattr(protocol, "adversary", next(reversed(protocol.adversaries), None))
         malicious = strongest == Adversary.MALICIOUS and Extra.ROSTER in protocol.accepts
         members = 3 if protocol.needs_committee else 0
@@ -152,6 +163,19 @@ class _Fixed:
     def __call__(self, clients: int) -> tuple[SecureSum, int]:
         threshold = _lowest_threshold(self.protocol, clients, identified=self.identified, members=self.members)
         return self.protocol, threshold
+
+
+def is_audited(kind: type[SecureSum]) -> bool:
+    """Return whether audits can make cohorts of a protocol: not of `SeedSum`, whose members make their own keys."""
+    return not issubclass(kind, SeedSum)
+
+
+def _check_committee(kind: type[SecureSum]) -> None:
+    if not is_audited(kind):
+        raise ConfigurationError(
+            f"target: expected a protocol whose cohorts an audit can make, found {kind.name}, whose committee members "
+            "make their own keys. Audits deal keys only. Run its tests in tests/protocols/seeds instead."
+        )
 
 
 def claims_of(kind: type[SecureSum], *, malicious: bool) -> tuple[Claim, ...]:

@@ -19,6 +19,7 @@ _KEYS: Final[Mapping[str, _Fields]] = {
     "lightsecagg": {"advertise_keys": ("key",)},
     "paillier": {},
     "oneshot": {},
+    "seeds": {},
 }
 """By protocol and step, the fields of replies that hold public keys of one session."""
 
@@ -28,6 +29,7 @@ _VECTORS: Final[Mapping[str, _Fields]] = {
     "lightsecagg": {"share_masks": ("ciphertexts",), "mask_input": ("packed",)},
     "paillier": {"encrypt_input": ("sealed",)},
     "oneshot": {"encrypt_input": ("padded", "sealed")},
+    "seeds": {"mask_input": ("padded", "sealed")},
 }
 """By protocol and step, the fields of replies that hold masked vectors and ciphertexts."""
 

@@ -69,7 +69,7 @@ class SessionReplay:
         """Replay one message."""
         if self._server is None:
             return
-        if message.step == self._number + 1 and message.kind is Kind.REQUEST:
+        if message.kind is Kind.REQUEST and (message.step == self._number + 1 or self._is_again(message)):
             self._advance()
         if message.step != self._number or not self._is_open:
             self._note(COUNTS, f"{self._what(message)}: the fresh server is not in this step")
@@ -116,6 +116,11 @@ class SessionReplay:
             self._note(RESULT, f"no fresh server can be made: {describe_error(error)}")
             return
         self._server = server
+
+    def _is_again(self, message: RecordedMessage) -> bool:
+        """Return whether a request begins its step once more, since everyone was asked before it."""
+        repeats: bool = self._steps[message.step].repeats
+        return repeats and message.step == self._number and self._requested >= self._requests.keys()
 
     def _request(self, message: RecordedMessage) -> None:
         self._check_envelope(message)
@@ -172,7 +177,7 @@ class SessionReplay:
             self._server = None
             return
         if isinstance(progress, Continue):
-            self._number += 1
+            self._number = [row.name for row in self._steps].index(progress.step)
             self._requests, self._requested = progress.requests, set()
         else:
             self._result = progress

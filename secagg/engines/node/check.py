@@ -10,6 +10,7 @@ from dp.figures import in_full
 from dp.reporting.wording import amount
 from protocols import Adversary
 from protocols.registry import loadable
+from protocols.seeds import SeedSum
 from secagg.engines.node.home import Home
 from secagg.engines.node.policy import NodePolicy
 from secagg.engines.node.policy_file import Code
@@ -174,6 +175,11 @@ def _faults(home: Home) -> Iterator[str]:
             f"{policy.corrupt(home.roster)} of the roster may be. Lower it, or allow larger sessions."
         )
     kinds = [kind for name, kind in loadable().items() if name in policy.protocols]
+    if unusable := [kind.name for kind in kinds if issubclass(kind, SeedSum)]:
+        yield (
+            f"protocols: expected ones in which a node can take part, found {', '.join(unusable)}, whose committee no "
+            "node can read. Remove it from the policy."
+        )
     strong = [kind for kind in kinds if any(_at_least(each, policy.adversary) for each in kind.adversaries)]
     if not strong:
         yield (
