@@ -18,7 +18,5 @@ def committee_in_words(key: CommitteeKey) -> str:
 def _verified(key: SeedCommittee) -> str:
     answers, most, members = key.sets.deciding, key.colluding, key.members
     if not key.sets.decide:
-        return (
-            f"no sum is verified, since that takes {answers} answers if {most} members may lie, and there are {members}"
-        )
+        return f"no sum is verified, since that takes {answers} members if {most} may lie, and there are {members}"
     return f"at least {answers} answers decide it, so every sum is verified if at most {most} members lie"

@@ -12,6 +12,7 @@ from protocols import (
     Adversary,
     ClientTerms,
     Committee,
+    CommitteeShare,
     Keyholder,
     LightSecAgg,
     MemoryOpenings,
@@ -22,6 +23,8 @@ from protocols import (
     SecAgg,
     SecAggPlus,
     SecureSum,
+    SeedCommittee,
+    SeedSum,
     Session,
     SessionRecord,
     load,
@@ -29,9 +32,12 @@ from protocols import (
 from protocols.crypto.integers import Arithmetic, fastest
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.registry import available
+from protocols.seeds.sets import quorum
 from protocols.testing import CLIENTS as IDS
 from protocols.testing import SNAPSHOT_KEY, Scenario
 from tests.support import committee_keys
+from tests.support.seed_members import ENDS, NOW
+from tests.support.seed_world import seed_committee_of, seed_share
 
 __all__ = [
     "COMMITTEE",
@@ -55,7 +61,10 @@ COMMITTEE: Final = (21, 22, 23)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting(Scenario):
-    """A scenario whose committee has the key of `committee_keys`, and whose session a test may replace by a bad one."""
+    """A scenario whose committee has the key of `committee_keys` or `seed_members`.
+
+    A test may replace its session by a bad one.
+    """
 
     def __post_init__(self) -> None:
         """Accept every session: the machines under test are to refuse a bad one."""
@@ -78,14 +87,20 @@ def keyholder(member: int, session: Session, openings: OpeningRecord | None = No
     committee = session.committee
     if committee is None:
         raise LookupError("a session without a committee has no keyholders")
-    key = committee.key
-    shares = committee_keys.key_shares(1, key.members, key.threshold, remembering())
     return Keyholder(
-        share=shares[committee.index(member) - 1],
+        share=share_of(committee, member),
         openings=openings or MemoryOpenings(),
         minimum_contributors=session.threshold,
         roster=session.roster,
     )
+
+
+def share_of(committee: Committee, member: int) -> CommitteeShare:
+    """Return what a member holds of a committee's key."""
+    key, index = committee.key, committee.index(member)
+    if isinstance(key, SeedCommittee):
+        return seed_share(key, index)
+    return committee_keys.key_shares(1, key.members, key.threshold, remembering())[index - 1]
 
 
 @cache
@@ -121,9 +136,10 @@ def setting(
     context: bytes = b"",
     attached: tuple[Opening, ...] = (),
     committee: tuple[int, ...] = COMMITTEE,
+    colluding: int = 1,
     tolerated: int | None = None,
 ) -> Setting:
-    """Return a scenario with a roster or a committee if the protocol needs one."""
+    """Return a scenario with a roster or a committee if the protocol needs one; `colluding` is for one of seeds."""
     if tolerated is None and isinstance(protocol, SecAggPlus):
         tolerated = protocol.neighbours + 1 - protocol.share_threshold  # All of them may be one client's neighbours.
     return Setting.of(
@@ -134,16 +150,25 @@ def setting(
         context=context,
         identified=getattr(protocol, "adversary", None) is Adversary.MALICIOUS,
         attached=attached,
-        committee=committee_of(committee) if isinstance(protocol, EncryptedSum) else None,
-        unchecked=("packed",),
+        committee=_committee_for(protocol, committee, colluding),
+        unchecked=("padded",) if isinstance(protocol, SeedSum) else ("packed",),
         tolerated=tolerated,
+        expires=ENDS if isinstance(protocol, SeedSum) else None,
+        now=NOW,
     )
+
+
+def _committee_for(protocol: SecureSum, members: tuple[int, ...], colluding: int) -> Committee | None:
+    if isinstance(protocol, SeedSum):
+        least = quorum(len(members), colluding, protocol.adversary)
+        return Committee(key=seed_committee_of(len(members), colluding, least), members=members)
+    return committee_of(members) if isinstance(protocol, EncryptedSum) else None
 
 
 def suggested(name: str) -> Setting:
     """Return what a protocol suggests for eight clients, one of whom may be absent."""
     protocol, threshold = load(name).suggest(clients=len(IDS), adversarial=0.1, dropout=0.125)
-    return setting(protocol, IDS, threshold, tolerated=1)
+    return setting(protocol, IDS, threshold, tolerated=None if name == SeedSum.name else 1)
 
 
 def settings() -> list[Setting]:
@@ -159,6 +184,8 @@ def settings() -> list[Setting]:
         setting(LightSecAgg(privacy=1, responders=2), IDS[:4], 3),
         setting(PaillierSum(adversary=Adversary.MALICIOUS), IDS[:4], 3, committee=IDS[1:6]),
         setting(OneShot(adversary=Adversary.MALICIOUS), IDS[:3], 2, committee=(IDS[0], 9, IDS[1])),
+        setting(SeedSum(adversary=Adversary.MALICIOUS), IDS[:4], 3, committee=(IDS[0], 9, IDS[1], 22)),
+        setting(SeedSum(), IDS[:3], 2, committee=(21, 22, 23, 24, 25), colluding=2),
         setting(SecAgg(), IDS[:4], 2, attached=OPENINGS),
         setting(
             SecAggPlus(neighbours=4, share_threshold=4, adversary=Adversary.MALICIOUS), IDS[:6], 4, attached=OPENINGS

@@ -18,6 +18,7 @@ from protocols import (
     SecAgg,
     SecAggPlus,
     SecureSum,
+    SeedSum,
     available,
 )
 from protocols.machine import Client
@@ -36,6 +37,8 @@ SMALL: Final = (
     setting(PaillierSum(), IDS[:3], 2),
     setting(PaillierSum(adversary=Adversary.MALICIOUS), IDS[:3], 2, committee=(IDS[0], 9, IDS[1])),
     setting(OneShot(), IDS[:3], 2),
+    setting(SeedSum(), IDS[:3], 2),
+    setting(SeedSum(adversary=Adversary.MALICIOUS), IDS[:3], 2, committee=(IDS[0], 9, IDS[1], 22)),
     setting(OneShot(adversary=Adversary.MALICIOUS), IDS[:3], 2, committee=(IDS[0], 9, IDS[1])),
 )
 

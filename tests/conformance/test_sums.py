@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from protocols import Role, TooFewSurvivors, available
+from protocols import Role, SeedSum, TooFewSurvivors, available
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.testing import exact_sum
 from protocols.testing.suite.drops import DropTests
@@ -23,7 +23,7 @@ class TestDrops(DropTests):
 
 
 def test_registry_lists_the_protocols_of_this_package() -> None:
-    assert {"plain", "secagg", "secagg-plus", "lightsecagg", "paillier", "oneshot"} <= set(available())
+    assert {"plain", "secagg", "secagg-plus", "lightsecagg", "paillier", "oneshot", "seeds"} <= set(available())
 
 
 def test_every_committee_leaves_a_client_that_is_not_a_member() -> None:
@@ -49,7 +49,7 @@ def test_any_drops_give_the_exact_sum_or_nothing(data: st.DataObject) -> None:
     try:
         outcome = setting.simulate(inputs, drops=drops)
     except TooFewSurvivors:
-        assert not (isinstance(setting.protocol, EncryptedSum) and all(enough))
+        assert not (isinstance(setting.protocol, EncryptedSum | SeedSum) and all(enough))
         return
     assert all(enough)
     assert len(outcome.contributors) >= setting.session.threshold

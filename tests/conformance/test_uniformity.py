@@ -29,6 +29,7 @@ from protocols import (
     SecAgg,
     SecAggPlus,
     SecureSum,
+    SeedSum,
     Server,
     Transmission,
     available,
@@ -62,6 +63,7 @@ def cohorts() -> Iterator[Setting]:
         SecAggPlus(neighbours=2, share_threshold=3, adversary=Adversary.MALICIOUS),
         PaillierSum(adversary=Adversary.MALICIOUS),
         OneShot(adversary=Adversary.MALICIOUS),
+        SeedSum(adversary=Adversary.MALICIOUS),
     )
     for each in malicious:
         yield long(each, CLIENTS)
@@ -84,19 +86,20 @@ def inputs(setting: Setting) -> dict[str, dict[int, Vector]]:
 
 
 def masked_vectors(setting: Setting, vectors: dict[int, Vector]) -> dict[int, Vector]:
-    """What the server sees of each client's vector: its first reply with a field `packed`, or all that it encrypted."""
+    """What the server sees of each client's vector: its first reply with that field, or all that it encrypted."""
     if isinstance(setting.protocol, EncryptedSum):
         return encrypted_words(setting, vectors)
     session, protocol = setting.session, setting.protocol
-    codec = Codec(protocol.digest(session), protocol.message_limit(session))
+    codec = Codec(protocol.digest(session), protocol.message_limit(session), protocol.list_limit(session))
+    field = "padded" if isinstance(protocol, SeedSum) else "packed"
     rows = {row.name: (number, row.reply) for number, row in enumerate(protocol.steps)}
     seen: dict[int, Vector] = {}
 
     def tap(transmission: Transmission) -> None:
         number, kind = rows[transmission.step]
         sender = transmission.sender
-        if sender is not None and sender not in seen and "packed" in kind.__struct_fields__:
-            packed = codec.decode(number, kind, transmission.data).packed
+        if sender is not None and sender not in seen and field in kind.__struct_fields__:
+            packed = getattr(codec.decode(number, kind, transmission.data), field)
             seen[sender] = packing.unpack(packed, ENTRIES, session.modulus)
 
     setting.simulate(vectors, tap=tap, entropy=os.urandom)

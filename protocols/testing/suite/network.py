@@ -30,6 +30,7 @@ from protocols.testing.repeatable import SNAPSHOT_KEY, repeatable_entropy
 from protocols.testing.run import ProtocolRun
 from protocols.testing.scenario import Scenario
 from protocols.testing.suite.malformed import flipped
+from protocols.testing.suite.openings import records_roots
 
 ANY: Final = st.integers(0, 2**16)
 """A choice of one of several things, by its remainder."""
@@ -54,17 +55,21 @@ class UnreliableNetwork(RuleBasedStateMachine):
     """One sum on an unreliable network.
 
     Attributes:
+        scenarios: The scenarios, of which one is drawn.
+        rooted: The labels of those whose committee members may say the same once more.
         run: All machines.
         number: The step that is open.
         sent: By step, the server's requests.
         answered: By client, the last step that it answered.
         kept: By client, snapshots from before each of its answers, with the step.
+        said: By client and request, its answer.
         flying: Replies on their way: step, sender, bytes.
         taken: Replies that the server has taken in.
         accepted: Who has answered the open step, by what the server took in.
     """
 
     scenarios: ClassVar[Sequence[Scenario]] = ()
+    rooted: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,6 +83,7 @@ class UnreliableNetwork(RuleBasedStateMachine):
         self.sent = [dict(self.run.requests)]
         self.answered = dict.fromkeys(scenario.parties, -1)
         self.kept: dict[int, list[tuple[int, bytes]]] = {party: [] for party in scenario.parties}
+        self.said: dict[tuple[int, bytes], bytes] = {}
         self.flying: list[tuple[int, int, bytes]] = []
         self.taken: list[tuple[int, int, bytes]] = []
         self.accepted: set[int] = set()
@@ -102,7 +108,7 @@ class UnreliableNetwork(RuleBasedStateMachine):
         except RemoteError:
             assert machine.closed
             return
-        self.answered[client] = self.number
+        self.answered[client], self.said[client, request] = self.number, reply
         self.flying.append((self.number, client, reply))
 
     def give(self, number: int, sender: int, reply: bytes) -> None:
@@ -201,7 +207,7 @@ class UnreliableNetwork(RuleBasedStateMachine):
     @precondition(is_open)
     @rule(which=ANY, earlier=ANY)
     def restart_client_from_long_ago(self, which: int, earlier: int) -> None:
-        """With a record that has survived, it answers nothing for a second time."""
+        """With a record that has survived, it answers nothing for a second time, or nothing but the same."""
         client = self.pick(which)
         scenario = self.run.scenario
         kept = [
@@ -213,9 +219,13 @@ class UnreliableNetwork(RuleBasedStateMachine):
         if not kept:
             return
         number, data = kept[earlier % len(kept)]
-        ghost = self.restored(client, data, repeatable_entropy(b"ghost"))
+        ghost, request = self.restored(client, data, repeatable_entropy(b"ghost")), self.sent[number][client]
+        if scenario.protocol.steps[number].role is Role.COMMITTEE and scenario.label in self.rooted:
+            reply = ghost.handle(request)
+            assert self.said.get((client, request), reply) == reply
+            return
         with pytest.raises(SessionReused):
-            ghost.handle(self.sent[number][client])
+            ghost.handle(request)
         assert ghost.closed
 
     @precondition(is_open)
@@ -247,7 +257,11 @@ class UnreliableNetwork(RuleBasedStateMachine):
             self.is_open = False
             assert self.run.is_exact(step)
             return
-        self.number += 1
+        names = [row.name for row in self.run.scenario.protocol.steps]
+        repeated, self.number = self.number, names.index(step.step)
+        if self.number == repeated:  # Whoever is asked once more may answer once more.
+            self.sent.pop()
+            self.answered |= dict.fromkeys(step.requests, self.number - 1)
         self.accepted = set()
         self.sent.append(dict(step.requests))
 
@@ -289,6 +303,8 @@ def check_network(scenarios: Sequence[Scenario], *, examples: int = 200) -> None
     Raises:
         AssertionError: A sum was wrong, or a machine did not refuse what it must refuse.
     """
-    network = type("UnreliableNetworkOfScenarios", (UnreliableNetwork,), {"scenarios": tuple(scenarios)})
+    rooted = frozenset(each.label for each in scenarios if each.session.committee and records_roots(each))
+    fields = {"scenarios": tuple(scenarios), "rooted": rooted}
+    network = type("UnreliableNetworkOfScenarios", (UnreliableNetwork,), fields)
     budget = hypothesis.settings(max_examples=examples, stateful_step_count=30, deadline=None)
     run_state_machine_as_test(network, settings=budget)

@@ -1,16 +1,3 @@
-"""Boxes that repeat: HPKE draws from the operating system, so the same box is made once a process in these tests."""
+"""Boxes of `SeedSum` repeat in these tests."""
 
-from functools import lru_cache
-
-import pytest
-
-from protocols.crypto import hpke
-
-
-@pytest.fixture(autouse=True)
-def _repeatable_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hpke, "seal", remembered_seal)
-
-
-remembered_seal = lru_cache(maxsize=4096)(hpke.seal)
-"""HPKE that seals the same content for the same key and use once, and returns that box again."""
+from tests.support.repeatable_boxes import repeatable_boxes as repeatable_boxes
