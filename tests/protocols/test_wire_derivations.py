@@ -31,6 +31,11 @@ CONSTANTS: Final[dict[str, dict[str, Any]]] = {
     "lightsecagg": {"adversaries": ["curious"]},
     "paillier": COMMITTEE,
     "oneshot": {**COMMITTEE, "experimental": "there is no proof against a malicious server"},
+    "seeds": {
+        "adversaries": BOTH,
+        "needs_committee": True,
+        "experimental": "its argument has not been reviewed outside the project",
+    },
     "plain": {},
 }
 """What is hashed of a protocol besides the parameters that a case names: defaults, and the class's own constants."""
@@ -52,6 +57,8 @@ def described(case: Case) -> list[object]:
     if "committee" in case:
         key = bytes.fromhex(case["committee"]["key"])
         agreed += [hashlib.sha256(key).digest(), case["committee"]["members"]]
+    if "expires" in case:
+        agreed.append(["expires", case["expires"]])
     return ["secagg session", 1, protocol["name"], [list(each) for each in sorted(protocol.items())], agreed]
 
 
@@ -62,7 +69,10 @@ def test_digest_is_the_hash_of_what_the_parties_agree_on(name: str) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_messages_begin_with_version_digest_and_step(name: str) -> None:
-    for number, row in enumerate(CASES[name]["steps"]):
+    steps = [row["step"] for row in CASES[name]["steps"]]
+    numbers = {step: number for number, step in enumerate(dict.fromkeys(steps))}  # One for a step that repeats.
+    for row in CASES[name]["steps"]:
+        number = numbers[row["step"]]
         header = b"\x94" + packed(1) + packed(bytes.fromhex(CASES[name]["digest"])) + packed(number)
         for data in (*row["requests"].values(), *row["replies"].values()):
             assert isinstance(data, dict) or bytes.fromhex(data).startswith(header)

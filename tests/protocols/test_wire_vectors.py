@@ -9,6 +9,7 @@ import pytest
 
 from protocols import Continue, Finish, RemoteError, Server, available, errors
 from tests.vectors import make_wire, wire_cases
+from tests.vectors.wire_boxes import recorded_boxes, remember
 from tests.vectors.wire_cases import Case
 from tests.vectors.wire_parties import (
     SNAPSHOT_KEY,
@@ -19,7 +20,15 @@ from tests.vectors.wire_parties import (
     server_of,
     session_of,
 )
-from tests.vectors.wire_sessions import SERVER, Step, opened_snapshot, recorded_steps, replayed_party, replayed_server
+from tests.vectors.wire_sessions import (
+    SERVER,
+    Step,
+    names_of,
+    opened_snapshot,
+    recorded_steps,
+    replayed_party,
+    replayed_server,
+)
 from tests.vectors.wire_twins import read_twin
 
 pytestmark = pytest.mark.slow
@@ -30,6 +39,16 @@ CASES: Final[dict[str, Case]] = {
     for protocol in PROTOCOLS
     for case in json.loads(make_wire.path_of(protocol).read_text())["cases"]
 }
+
+
+for _case in CASES.values():
+    remember(_case)
+
+
+@pytest.fixture(autouse=True)
+def _boxes_as_recorded() -> Iterator[None]:
+    with recorded_boxes():
+        yield
 
 
 @cache
@@ -206,7 +225,7 @@ def test_every_step_has_bad_twins_in_both_directions(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_every_step_has_a_snapshot_of_a_party_and_of_the_server(name: str) -> None:
     kept = [(each["step"], each["party"] == "server") for each in CASES[name]["snapshots"]]
-    assert kept == [(step.name, server) for step in steps_of(name) for server in (False, True)]
+    assert kept == [(step, server) for step in names_of(steps_of(name)) for server in (False, True)]
 
 
 def test_no_twin_is_the_message_that_it_spoils() -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tests.vectors.wire_boxes import boxes_of, recorded_boxes, remember
 from tests.vectors.wire_cases import CASES, Case, completed
 from tests.vectors.wire_parties import protocol_of, session_of
 from tests.vectors.wire_sessions import play, written_steps
@@ -29,7 +30,7 @@ def path_of(protocol: str) -> Path:
 def origin(protocol: str) -> dict[str, str]:
     """Where a protocol's vectors come from, and how to read them."""
     label = "pairwise" if protocol.startswith("secagg") else protocol
-    made_at = "commit 10f8a04" if label == "pairwise" else "commit b9f1118"
+    made_at = {"pairwise": "commit 10f8a04", "seeds": "commit 5d39ff0b"}.get(label, "commit b9f1118")
     found = {
         "description": f"{protocol}, wire version {WIRE_VERSION}: whole sums byte for byte, snapshots, and bad twins.",
         "made_by": f"This repository's own implementation at {made_at}, before version 0.1.0.",
@@ -49,6 +50,15 @@ def origin(protocol: str) -> dict[str, str]:
         "`error`, when the call `refused_at` is made. The message is `data` in hex, or the honest message without the "
         "`cut` bytes from `at` on, with `put` in their place.",
     }
+    if label == "seeds":
+        found["committee"] = (
+            "The key is the committee in its public encoding; the shares are each member's identity and private key of "
+            "the epoch, in clear. They are those of tests/support/seed_members.py and protect nothing. All clocks show `now`."
+        )
+        found["boxes"] = (
+            "HPKE draws from the operating system. So the boxes of clients for members are recorded, by the `info` to "
+            "which each is bound. Whoever plays the session again sends these boxes; everything else is computed."
+        )
     if label in ("paillier", "oneshot"):
         found["committee"] = (
             "The key and the shares are in clear, as their `to_bytes` writes them. They were dealt from the public "
@@ -65,6 +75,8 @@ INDEPENDENT: Final = {
     "tests/protocols/test_wire_derivations.py.",
     "oneshot": "The sums, the sessions' digests and the signatures are computed anew by "
     "tests/protocols/test_wire_derivations.py.",
+    "seeds": "The sums and the sessions' digests are computed anew by tests/protocols/test_wire_derivations.py. "
+    "Derived values are computed anew by tests/protocols/seeds/test_derived.py.",
     "plain": "Every byte of every message is computed anew by tests/protocols/test_wire_derivations.py.",
 }
 
@@ -75,6 +87,8 @@ def recorded(spec: Case) -> dict[str, Any]:
     case["digest"] = protocol_of(case).digest(session_of(case)).hex()
     played = play(case)
     case["steps"] = written_steps(played.steps)
+    if boxes := boxes_of(case, played.steps):
+        case["boxes"] = boxes
     case["contributors"] = list(played.outcome.contributors)
     case["total"] = played.outcome.total.tolist()
     case["opened"] = {
@@ -91,10 +105,15 @@ def recorded(spec: Case) -> dict[str, Any]:
 
 def document(protocol: str) -> str:
     """The whole file of a protocol."""
-    cases = [recorded(spec) for spec in CASES[protocol]]
+    path = path_of(protocol)
+    for earlier in json.loads(path.read_text())["cases"] if path.exists() else ():
+        remember(earlier)
+    with recorded_boxes():
+        cases = [recorded(spec) for spec in CASES[protocol]]
     return json.dumps({"origin": origin(protocol), "cases": cases}, indent=1) + "\n"
 
 
 if __name__ == "__main__":
     for protocol in CASES:
+        path_of(protocol).parent.mkdir(exist_ok=True)
         path_of(protocol).write_text(document(protocol))

@@ -7,8 +7,11 @@ comes from `completed` or was read from a vector file.
 import hashlib
 from typing import Any, Final
 
-from protocols import Identity, Secret
-from tests.support import committee_keys
+from protocols import Adversary, Identity, Secret, SeedCommittee
+from protocols.seeds.member_keys import MemberKeys
+from protocols.seeds.sets import quorum
+from protocols.testing.repeatable import fixed_identity
+from tests.support import committee_keys, seed_members
 
 Case = dict[str, Any]
 
@@ -137,6 +140,32 @@ CASES: Final[dict[str, list[Case]]] = {
             "drops": {"encrypt_input": [9]},
         },
     ],
+    "seeds": [
+        {
+            "name": "seeds_one_client_drops",
+            "protocol": {"name": "seeds", "adversary": "curious"},
+            "clients": [4, 0, 9],
+            "threshold": 2,
+            "length": 5,
+            "modulus": 2**15,
+            "attached": [],
+            "committee": [21, 22, 23],
+            "colluding": 1,
+            "drops": {"mask_input": [9]},
+        },
+        {
+            "name": "seeds_malicious_a_client_is_a_member_and_another_sends_no_sum",
+            "protocol": {"name": "seeds", "adversary": "malicious"},
+            "clients": [4, 4_294_967_294, 9],
+            "threshold": 2,
+            "length": 3,
+            "modulus": 2**20,
+            "attached": [],
+            "committee": [22, 4, 23, 24],
+            "colluding": 1,
+            "drops": {"mask_input": [9], "open_sum": [23]},
+        },
+    ],
     "plain": [
         {
             "name": "plain_one_drops",
@@ -185,7 +214,9 @@ def completed(spec: Case) -> Case:
     case["roster"] = {
         str(client): identity_of(case, client).public.hex() for client in sorted(case["clients"]) if malicious
     }
-    if "committee" in case:
+    if case["protocol"]["name"] == "seeds":
+        case |= _of_seeds(case, malicious=malicious)
+    elif "committee" in case:
         members, key, shares = case["committee"], committee_keys.threshold_key(), committee_keys.key_shares()
         case["committee"] = {
             "members": members,
@@ -194,6 +225,24 @@ def completed(spec: Case) -> Case:
         }
     case["inputs"] = {str(client): _input(case, client) for client in case["clients"]}
     return case
+
+
+def _of_seeds(case: Case, *, malicious: bool) -> Case:
+    """A committee of replicated seeds with the secret keys of its members, and the session's times."""
+    members, colluding = case["committee"], case["colluding"]
+    adversary = Adversary.MALICIOUS if malicious else Adversary.CURIOUS
+    least = quorum(len(members), colluding, adversary)
+    key = SeedCommittee(certificates=seed_members.certificates(len(members)), colluding=colluding, quorum=least)
+    keys = [MemberKeys(fixed_identity(place), 1, (seed_members.issued(place)[1],)) for place in range(len(members))]
+    return {
+        "committee": {
+            "members": members,
+            "key": key.to_bytes().hex(),
+            "shares": {str(member): own.to_bytes().hex() for member, own in zip(members, keys, strict=True)},
+        },
+        "expires": seed_members.ENDS,
+        "now": seed_members.NOW,
+    }
 
 
 def _input(case: Case, client: int) -> list[int]:

@@ -11,6 +11,7 @@ from protocols import (
     Client,
     ClientTerms,
     Committee,
+    CommitteeShare,
     Keyholder,
     KeyShare,
     MemoryOpenings,
@@ -19,11 +20,13 @@ from protocols import (
     Roster,
     Secret,
     SecureSum,
+    SeedCommittee,
     Server,
     Session,
     ThresholdKey,
     load,
 )
+from protocols.seeds.member_keys import MemberKeys
 from tests.conformance.cohorts import remembering
 from tests.vectors.wire_cases import Case, identity_of, label_of
 
@@ -42,13 +45,18 @@ def _kind(name: str) -> Callable[..., SecureSum]:
 
 
 @cache
-def _key(data: str) -> ThresholdKey:
+def _key(data: str) -> ThresholdKey | SeedCommittee:
+    if SeedCommittee.is_encoded(bytes.fromhex(data)):
+        return SeedCommittee.from_bytes(bytes.fromhex(data))
     return ThresholdKey.from_bytes(bytes.fromhex(data), arithmetic=remembering())  # twins repeat openings a lot
 
 
 @cache
-def _share(data: str, key: str) -> KeyShare:
-    return KeyShare.from_bytes(bytes.fromhex(data), _key(key))
+def _share(data: str, key: str) -> CommitteeShare:
+    committee = _key(key)
+    if isinstance(committee, SeedCommittee):
+        return MemberKeys.from_bytes(bytes.fromhex(data)).share(committee)
+    return KeyShare.from_bytes(bytes.fromhex(data), committee)
 
 
 def session_of(case: Case) -> Session:
@@ -65,6 +73,7 @@ def session_of(case: Case) -> Session:
         roster=Roster({int(client): bytes.fromhex(key) for client, key in roster.items()}) if roster else None,
         attached=tuple(Opening(least_dropped=least, most_dropped=most) for least, most in case["attached"]),
         committee=opened_by,
+        expires=case.get("expires"),
     )
 
 
@@ -141,6 +150,7 @@ def party_of(case: Case, party: int, entropy: Callable[[int], bytes] | None = No
         attached=attached_of(case, party) if party in session.clients else (),
         terms=_terms(case, session, party, ()),
         keyholder=keyholder_of(case, session, party),
+        clock=lambda: float(case.get("now", 0)),
     )
 
 
@@ -155,6 +165,7 @@ def restored_party(case: Case, party: int, data: bytes, *, drawn: int, answered:
         entropy=Entropy(case, party, drawn),
         terms=_terms(case, session, party, answered),
         keyholder=keyholder_of(case, session, party),
+        clock=lambda: float(case.get("now", 0)),
     )
 
 

@@ -22,7 +22,7 @@ from tests.vectors.wire_parties import (
 
 SERVER: Final = -1
 _INLINE_BYTES: Final = 4096
-_MADE_BY_PLAYING: Final = ("digest", "steps", "contributors", "total", "opened", "snapshots", "bad")
+_MADE_BY_PLAYING: Final = ("digest", "steps", "boxes", "contributors", "total", "opened", "snapshots", "bad")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,18 +71,18 @@ def _play(agreed: str) -> PlayedSession:
         requests = dict(turn.requests)
         gone |= set(case["drops"].get(turn.step, []))
         answering = [party for party in sorted(requests) if party not in gone]
-        first = answering[0]
-        replayed = replayed_party(case, steps, first)
-        drawn = replayed.entropy.drawn
-        snapshots.append(
-            {
-                "step": turn.step,
-                "party": first,
-                "draws": drawn,
-                "answered": [number for number, step in enumerate(steps) if first in step.replies],
-                "data": replayed.machine.snapshot(SNAPSHOT_KEY).hex(),
-            }
-        )
+        first = answering[0] if turn.step not in names_of(steps) else None
+        if first is not None:
+            replayed = replayed_party(case, steps, first)
+            snapshots.append(
+                {
+                    "step": turn.step,
+                    "party": first,
+                    "draws": replayed.entropy.drawn,
+                    "answered": [number for number, step in enumerate(steps) if first in step.replies],
+                    "data": replayed.machine.snapshot(SNAPSHOT_KEY).hex(),
+                }
+            )
         replies = {party: parties[party].handle(requests[party]) for party in answering}
         for party, reply in replies.items():
             server.receive(party, reply)
@@ -92,6 +92,11 @@ def _play(agreed: str) -> PlayedSession:
         steps.append(Step(name=turn.step, requests=requests, replies=replies))
         turn = server.advance()
     return PlayedSession(steps=tuple(steps), outcome=turn, snapshots=tuple(snapshots))
+
+
+def names_of(steps: Sequence[Step]) -> list[str]:
+    """The names of the steps in order, each once: a step that repeats has one number."""
+    return list(dict.fromkeys(step.name for step in steps))
 
 
 def replayed_party(case: Case, steps: Sequence[Step], party: int) -> ReplayedParty:

@@ -7,10 +7,11 @@ from typing import Any, Final
 import msgspec
 
 from tests.vectors.wire_cases import Case
-from tests.vectors.wire_sessions import Step
+from tests.vectors.wire_sessions import Step, names_of
 from tests.vectors.wire_twins_committee import committee_twins
 from tests.vectors.wire_twins_lightsecagg import lightsecagg_twins
 from tests.vectors.wire_twins_pairwise import pairwise_twins
+from tests.vectors.wire_twins_seeds import seed_twins
 
 INLINE_BYTES: Final = 200
 """Longer twins are recorded as an edit of the honest message."""
@@ -21,7 +22,8 @@ Altered = tuple[str, str, list[Any]]
 
 def bad_twins(case: Case, steps: Sequence[Step]) -> Iterator[dict[str, Any]]:
     """Every bad twin of a session: of the first request and the first reply of each step."""
-    for number, step in enumerate(steps):
+    for number, name in enumerate(names_of(steps)):
+        step = next(each for each in steps if each.name == name)
         for direction, sent in (("requests", step.requests), ("replies", step.replies)):
             party = min(sent, key=str) if case["protocol"]["name"].startswith("secagg") else min(sent)
             honest = sent[party]
@@ -96,6 +98,8 @@ def _bad_bodies(
             yield from lightsecagg_twins(steps[number].name, direction, party, body, answers_to_spare=spare)
         case "paillier" | "oneshot":
             yield from committee_twins(case, steps[number], direction, party, body)
+        case "seeds":
+            yield from seed_twins(case, steps[number].name, direction, body)
         case "plain" if direction == "replies":
             (packed,) = body
             yield "short_vector", "MalformedMessage", [packed[1:]]
