@@ -53,7 +53,8 @@ def origin(protocol: str) -> dict[str, str]:
     if label == "seeds":
         found["committee"] = (
             "The key is the committee in its public encoding; the shares are each member's identity and private key of "
-            "the epoch, in clear. They are those of tests/support/seed_members.py and protect nothing. All clocks show `now`."
+            "the epoch, in clear. They are those of tests/support/seed_members.py and protect nothing. All clocks show "
+            "`now`."
         )
         found["boxes"] = (
             "HPKE draws from the operating system. So the boxes of clients for members are recorded, by the `info` to "
