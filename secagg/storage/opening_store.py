@@ -141,7 +141,7 @@ class OpeningStore(Store):
     @staticmethod
     def _digest(*row: Any) -> bytes:
         key, session_id, hashed, packed, minimum = row
-        sizes = len(session_id).to_bytes(8, "big") + minimum.to_bytes(8, "big")
+        sizes = len(session_id).to_bytes(8, "big") + minimum.to_bytes(8, "big", signed=True)
         return hashlib.sha256(key + hashed + sizes + session_id + packed).digest()
 
 
