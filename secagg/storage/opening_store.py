@@ -25,7 +25,7 @@ _ID_BYTES: Final = 4
 
 
 def _first_digest(key: bytes, session_id: bytes, hashed: bytes, packed: bytes, minimum: int) -> bytes:
-    sizes = len(session_id).to_bytes(8, "big") + minimum.to_bytes(8, "big")
+    sizes = len(session_id).to_bytes(8, "big") + minimum.to_bytes(8, "big", signed=True)
     return hashlib.sha256(key + hashed + sizes + session_id + packed).digest()
 
 
@@ -177,7 +177,7 @@ class OpeningStore(Store):
     @staticmethod
     def _digest(*row: Any) -> bytes:
         key, session_id, hashed, packed, minimum, root = row
-        sizes = len(session_id).to_bytes(8, "big") + minimum.to_bytes(8, "big") + len(root).to_bytes(8, "big")
+        sizes = len(session_id).to_bytes(8, "big") + minimum.to_bytes(8, "big", signed=True) + len(root).to_bytes(8, "big")
         return hashlib.sha256(key + hashed + sizes + session_id + root + packed).digest()
 
 
