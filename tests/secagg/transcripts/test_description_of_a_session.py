@@ -1,7 +1,7 @@
 """Protocol and session as a record: both are made again exactly, or the recorder refuses them."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from msgspec.structs import replace as changed
@@ -11,6 +11,8 @@ from protocols.crypto.paillier.encryptor import Exponents
 from protocols.errors import UnknownProtocol
 from secagg.errors import ConfigurationError, TranscriptError
 from secagg.transcripts.description import describe, rebuild
+from secagg.transcripts.records import ExpiringSessionHeader, SessionHeader, decode, encode
+from tests.support.seed_members import ENDS, NOW
 from tests.support.transcripts import CASES
 
 SCENARIO = CASES["secagg-malicious"].scenario
@@ -46,6 +48,23 @@ def test_all_parameters_are_kept() -> None:
     protocol = PaillierSum(value_bits=9, exponents=Exponents.STRICT)
     assert rebuild(describe(protocol, scenario.session))[0] == protocol
     assert rebuild(describe(protocol.with_headroom(), scenario.session))[0] == protocol.with_headroom()
+
+
+def test_expiry_is_kept_and_no_other_session_mentions_one() -> None:
+    scenario = CASES["seeds"].scenario
+    header = describe(scenario.protocol, scenario.session)
+    assert isinstance(header, ExpiringSessionHeader)
+    assert decode(encode(header)) == header
+    later = replace(scenario.session, expires=NOW)
+    assert rebuild(describe(scenario.protocol, later))[1].expires == NOW
+    assert type(describe(SecAgg(), CASES["secagg"].scenario.session)) is SessionHeader
+
+
+@pytest.mark.parametrize("change", [{"expires": 2**40 + 1}, {"expires": ENDS + 1}, {"committee": (b"no key", b"")}])
+def test_record_of_a_session_that_outlives_its_committee_is_refused(change: dict[str, Any]) -> None:
+    header = describe(CASES["seeds"].scenario.protocol, CASES["seeds"].scenario.session)
+    with pytest.raises(TranscriptError):
+        rebuild(changed(header, **change))
 
 
 def test_largest_modulus_is_kept() -> None:

@@ -1,0 +1,31 @@
+"""What reports say of a committee."""
+
+import pytest
+
+from protocols import SeedCommittee
+from secagg.reports.committee import committee_in_words
+from tests.support.committee_keys import threshold_key
+from tests.support.seed_members import certificates
+
+
+def test_committee_with_a_key_is_described_by_its_threshold_and_fingerprint() -> None:
+    key = threshold_key(1, 3, 2)
+    words = committee_in_words(key)
+    assert words == f"any 2 of 3 members open a sum; 2048 bits, fingerprint {key.fingerprint.hex()}"
+
+
+@pytest.mark.parametrize(
+    ("members", "colluding", "quorum", "verified"),
+    [
+        (5, 1, 3, "at least 3 answers decide it, so every sum is verified if at most 1 members lie"),
+        (5, 2, 4, "at least 5 answers decide it, so every sum is verified if at most 2 members lie"),
+        (2, 1, 2, "no sum is verified, since that takes 3 members if 1 may lie, and there are 2"),
+    ],
+)
+def test_committee_of_seeds_says_who_agrees_and_whether_sums_are_verified(
+    members: int, colluding: int, quorum: int, verified: str
+) -> None:
+    key = SeedCommittee(certificates=certificates(members), colluding=colluding, quorum=quorum)
+    words = committee_in_words(key)
+    assert words.startswith(f"any {quorum} of {members} members agree on a sum; {verified}; pin {key.pin.hex()}, ")
+    assert words.endswith(f"fingerprint of the epoch {key.fingerprint.hex()}")
