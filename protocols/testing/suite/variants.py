@@ -41,6 +41,10 @@ class StandInKey:
         """The fingerprint."""
         return self.fingerprint
 
+    @property
+    def expires(self) -> None:
+        """It never expires."""
+
     def to_bytes(self) -> bytes:
         """Return its numbers as text."""
         return f"stand-in key {self.members} {self.threshold}".encode()
