@@ -95,24 +95,26 @@ class SessionRecord(Protocol):
             SessionReused: The step, or a later one, was recorded before; or the session is resumed at a later step
                 without a record of step 0.
             ParticipationRefused: This session does not count yet, and `cap` others of this identity do.
-            UnsafeSession: A session of this identity under the same context, with another committee, counts.
+            UnsafeSession: A session of this identity under the same context counts that has another committee, or has
+                one where this session has none, or has none.
         """
 
 
 def check_committees(others: Collection[bytes], committee: bytes) -> None:
     """Raise `UnsafeSession` if a client has sent its vector to another committee under the same context.
 
-    No member of one committee knows what the other one opens. Two sums of one context whose contributors differ in one
-    client could then be opened, one by each committee.
+    No member of one committee knows what the other one opens, and none knows what clients open by themselves. Two sums
+    of one context whose contributors differ in one client could then be opened, one by each of them.
 
     Args:
-        others: The committees of the sessions under this context that count; those without a committee are left out.
+        others: The committees of the sessions under this context that count; empty for a session without one.
         committee: The committee of the session that is to count; empty if it has none.
     """
-    if committee and any(other != committee for other in others):
+    if any(other != committee for other in others):
         raise UnsafeSession(
-            "committee: expected the one to which this client has sent its vector before under this context, found "
-            "another. Use the same committee to repeat a sum, and a new context for new inputs."
+            "committee: expected the one to which this client has sent its vector before under this context, or none "
+            "if there was none, found another. Use the same committee to repeat a sum, and a new context for new "
+            "inputs."
         )
 
 
@@ -169,7 +171,7 @@ class MemoryRecord:
         self._steps[identity, session_id] = number
         if vector and session_id not in counted:
             counted.add(session_id)
-            committees |= {committee} - {b""}
+            committees.add(committee)
 
     def participations(self, identity: bytes) -> int:
         """Return the number of sessions that count for an identity."""

@@ -37,9 +37,7 @@ __all__ = [
 ]
 
 _KNOWN: Final = "SELECT round, counted, context, committee FROM sessions WHERE identity = ?1 AND session_id = ?2"
-_COMMITTEES: Final = (
-    "SELECT DISTINCT committee FROM sessions WHERE identity = ?1 AND context = ?2 AND counted = 1 AND committee <> X''"
-)
+_COMMITTEES: Final = "SELECT DISTINCT committee FROM sessions WHERE identity = ?1 AND context = ?2 AND counted = 1"
 _COUNT: Final = "SELECT COUNT(*) FROM sessions WHERE identity = ?1 AND counted = 1"
 _LATEST: Final = "SELECT session_id FROM sessions WHERE identity = ?1 ORDER BY session_id DESC LIMIT 1"
 

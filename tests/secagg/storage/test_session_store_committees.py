@@ -65,14 +65,25 @@ def test_second_committee_under_one_context_is_refused(path: Path, *, reopened: 
     store.close()
 
 
-def test_session_without_a_committee_or_without_a_vector_binds_nothing(path: Path) -> None:
+def test_session_without_a_vector_binds_nothing(path: Path) -> None:
     """Nothing that depends on the vector was sent to the first committee, so it cannot open anything."""
     with SessionStore.create(path) as store:
         assert says(store, 1, FIRST, vector=False) == "yes"
-        assert says(store, 2, b"") == "yes"
         assert says(store, 3, SECOND) == "yes"
         assert says(store, 1, FIRST, step=1) == "UnsafeSession"
-        assert says(store, 4, b"") == "yes"
+
+
+@pytest.mark.parametrize(("first", "second"), [(FIRST, b""), (b"", FIRST)])
+def test_session_without_a_committee_and_one_with_are_kept_apart(path: Path, first: bytes, second: bytes) -> None:
+    """A server has the clients open one sum of a context, and a committee another one without one client.
+
+    No party knows both sets of contributors, so the client must refuse.
+    """
+    with SessionStore.create(path) as store:
+        assert says(store, 1, first) == "yes"
+        assert says(store, 2, first) == "yes"
+        assert says(store, 3, second) == "UnsafeSession"
+        assert says(store, 4, second, context=b"round 2") == "yes"
 
 
 def test_default_context_is_one_context_too(path: Path) -> None:
