@@ -2,11 +2,20 @@ import pickle
 
 import pytest
 
-from protocols import Adversary, LightSecAgg, OneShot, PaillierSum, PlainSum, SecAgg, SecAggPlus, SecureSum
+from protocols import Adversary, LightSecAgg, OneShot, PaillierSum, PlainSum, SecAgg, SecAggPlus, SecureSum, SeedSum
 from protocols.errors import ParameterError
 from secagg.audit.sums.subject import SumSubject
+from secagg.errors import ConfigurationError
 
 MALICIOUS = Adversary.MALICIOUS
+
+
+def test_protocol_whose_members_make_their_own_keys_is_refused() -> None:
+    for make in (lambda: SumSubject.suggested(SeedSum), lambda: SumSubject.of(SeedSum())):
+        with pytest.raises(
+            ConfigurationError, match="expected a protocol whose cohorts an audit can make, found seeds"
+        ):
+            make()
 
 
 def _claims(subject: SumSubject) -> set[str]:
