@@ -198,7 +198,7 @@ class SeedParty(Uncopyable):
             raise RemoteError("weights: expected 1 for each contributor, found others")
 
     def open_sum(self, certificate: Certificate) -> SumShares:
-        """Claim and reveal sums of pads for the root that this member and a quorum have signed (steps 3 and 4)."""
+        """Claim and reveal sums of pads for the root that this member and a quorum have signed (step 3)."""
         derived, (_, share) = self._derived, self._as_member()
         self._check_certificate(certificate)
         numbers = derived.sets.of(share.index - 1)

@@ -10,6 +10,7 @@ import protocols.session
 from protocols import (
     Adversary,
     Client,
+    Committee,
     Extra,
     LightSecAgg,
     OneShot,
@@ -21,12 +22,15 @@ from protocols import (
     SecAgg,
     SecAggPlus,
     SecureSum,
+    SeedSum,
     Server,
     Session,
 )
 from protocols.session import check_entries
 from protocols.testing import fixed_identity
 from tests.conformance.cohorts import committee_of
+from tests.support.seed_members import ENDS
+from tests.support.seed_world import seed_committee_of
 
 CLIENTS = (0, 1, 2, 3)
 WITH: dict[Extra, dict[str, Any]] = {
@@ -41,6 +45,7 @@ PROTOCOLS: dict[str, SecureSum] = {
     "lightsecagg": LightSecAgg(privacy=1, responders=2),
     "paillier": PaillierSum(),
     "oneshot": OneShot(),
+    "seeds": SeedSum(),
     "plain": PlainSum(),
 }
 
@@ -190,6 +195,7 @@ def test_baseline_cannot_claim_that_it_protects(value: object) -> None:
 def test_committee_of_another_kind_of_key_is_refused() -> None:
     class OtherKey:
         members, threshold, colluding, bits, fingerprint, pin = 3, 2, 1, 256, bytes(32), bytes(32)
+        expires = None
 
         def to_bytes(self) -> bytes:
             return b"other"
@@ -198,6 +204,8 @@ def test_committee_of_another_kind_of_key_is_refused() -> None:
     for kind in (PaillierSum, OneShot):
         with pytest.raises(ParameterError, match=r"expected one with a ThresholdKey .* found OtherKey"):
             kind().validate(other)
+    with pytest.raises(ParameterError, match=r"expected one with a SeedCommittee, found OtherKey"):
+        SeedSum().validate(other)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +254,7 @@ LONG: dict[str, tuple[int, int, int, str]] = {
     "plain": (4, 1_500_000_000, 2**24, "longest message of plain"),
     "lightsecagg": (4, 1_200_000_000, 2**31 - 1, "longest message of lightsecagg"),
     "oneshot": (4, 1_100_000_000, 2**24, "longest message of oneshot"),
+    "seeds": (4, 1_100_000_000, 2**24, "longest message of seeds"),
     "paillier": (200_000, 100_000, 2**24, "longest message of paillier: .*for 200000 clients and 100000 coord"),
 }
 """For each protocol: clients, coordinates, modulus, and what is too long."""
@@ -256,6 +265,8 @@ def test_session_whose_messages_cannot_be_encoded_is_refused(name: str) -> None:
     """Refused in a moment: nothing of such a length is made. The joined contributions of many clients count too."""
     clients, length, modulus, match = LONG[name]
     committee = committee_of((300_007, 300_008, 300_009)) if PROTOCOLS[name].needs_committee else None
+    if name == "seeds":
+        committee = Committee(key=seed_committee_of(3, 1, 2), members=(300_007, 300_008, 300_009))
     session = Session(
         session_id=bytes(16),
         clients=tuple(range(clients)),
@@ -263,6 +274,7 @@ def test_session_whose_messages_cannot_be_encoded_is_refused(name: str) -> None:
         length=length,
         modulus=modulus,
         committee=committee,
+        expires=ENDS if name == "seeds" else None,
     )
     with pytest.raises(ParameterError, match=f"{match}.*slices of fewer coordinates, or split the clients into more"):
         PROTOCOLS[name].validate(session)

@@ -183,7 +183,7 @@ def test_train_resumed_after_its_end_changes_nothing(finished: Path) -> None:
         (("--delta", "0.5"), "Use at most 0.003."),
         (
             ("--protocol", "rot13"),
-            "protocol: expected one of lightsecagg, oneshot, paillier, plain, secagg, secagg-plus, found",
+            "protocol: expected one of lightsecagg, oneshot, paillier, plain, secagg, secagg-plus, seeds, found",
         ),
         (("--weighting", "heavy"), "weighting: expected one of uniform, weighted, found 'heavy'"),
         (("--dataset", "missing.npz"), "missing.npz"),

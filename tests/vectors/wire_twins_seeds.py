@@ -104,7 +104,7 @@ def _bad_certificates(case: Case, signers: list[int], signatures: bytes, sets: l
 
 def _set_without_first_member(case: Case) -> int:
     """The number of the set that lacks the member whose twins these are, the one with the least id."""
-    members = case["committee"]["members"]
+    members: list[int] = case["committee"]["members"]
     return len(members) - 1 - members.index(min(members))  # With t = 1, the last set lacks the first member.
 
 

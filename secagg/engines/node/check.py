@@ -153,6 +153,11 @@ def _warnings(home: Home) -> Iterator[str]:
     installed = loadable()
     if missing := [name for name in policy.protocols if name not in installed]:
         yield f"protocols: expected installed ones, found {', '.join(missing)}. `secagg protocols` lists them."
+    if SeedSum.name in policy.protocols:
+        yield (
+            f"protocols: expected ones in which a node can take part, found {SeedSum.name}, whose committee no node "
+            "can read yet. Remove it from the policy."
+        )
     if _SWAPS.exists() and (areas := plain_swap(_SWAPS.read_text(encoding="utf-8", errors="replace"), _BLOCK)):
         yield (
             f"swap: expected encrypted swap or none, found {', '.join(areas)}, of which that is not known. The live "
@@ -174,12 +179,7 @@ def _faults(home: Home) -> Iterator[str]:
             f"adversarial: expected at least 2 clients of {most} that are not corrupt, found that "
             f"{policy.corrupt(home.roster)} of the roster may be. Lower it, or allow larger sessions."
         )
-    kinds = [kind for name, kind in loadable().items() if name in policy.protocols]
-    if unusable := [kind.name for kind in kinds if issubclass(kind, SeedSum)]:
-        yield (
-            f"protocols: expected ones in which a node can take part, found {', '.join(unusable)}, whose committee no "
-            "node can read. Remove it from the policy."
-        )
+    kinds = [kind for name, kind in loadable().items() if name in policy.protocols and not issubclass(kind, SeedSum)]
     strong = [kind for kind in kinds if any(_at_least(each, policy.adversary) for each in kind.adversaries)]
     if not strong:
         yield (

@@ -67,7 +67,7 @@ def refuses(
         machine.handle(request)
     assert re.search(match, str(caught.value)), (label, caught.value)
     assert machine.closed
-    assert record._sessions == set(), label
+    assert not record._sessions, label
     with pytest.raises(OrderError):
         machine.handle(run.request(run.honest_contributions()))
 

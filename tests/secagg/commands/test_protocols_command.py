@@ -18,7 +18,7 @@ from secagg.runs.tolerance import Cohort
 from tests.support.commands import SMALL, secagg
 from tests.support.plugins import BASELINE, install
 
-OWN: Final = ("lightsecagg", "oneshot", "paillier", "plain", "secagg", "secagg-plus")
+OWN: Final = ("lightsecagg", "oneshot", "paillier", "plain", "secagg", "secagg-plus", "seeds")
 BROKEN: Final = {
     "raises": (
         "raise ValueError('no\\nluck \\x1b[31m today')",
@@ -213,7 +213,8 @@ def test_protocols_that_are_broken_have_a_row_that_says_why(path: Path, tmp_path
     }  # fmt: skip
     assert found["disguised"]["server"] == []
     assert found["oneshot"]["experimental"] == "there is no proof against a malicious server"
-    assert [name for name in OWN if found[name].get("experimental")] == ["oneshot"]
+    assert found["seeds"]["experimental"] == "its argument has not been reviewed outside the project"
+    assert [name for name in OWN if found[name].get("experimental")] == ["oneshot", "seeds"]
     assert found["disguised"]["error"] is None
     assert all(found[name]["error"] is None for name in OWN if name != "secagg")
     shown = secagg("protocols", cwd=tmp_path)
@@ -267,7 +268,8 @@ def test_advice_of_training_survives_a_broken_protocol(path: Path, tmp_path: Pat
         install(path, {f"broken-{number}": f"other_{number}:protocol"}, name=f"other-{number}", module=text)
     for options, advice in {
         ("--protocol", "plain", "--adversary", "malicious"): (
-            "paillier, secagg or secagg-plus (oneshot is experimental: there is no proof against a malicious server)."
+            "paillier, secagg or secagg-plus (oneshot is experimental: there is no proof against a malicious server; "
+            "seeds is experimental: its argument has not been reviewed outside the project)."
         ),
         (
             "--protocol",

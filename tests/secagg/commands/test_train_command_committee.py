@@ -280,8 +280,8 @@ def test_train_without_its_committee_is_one_line_and_leaves_no_folder(tmp_path: 
 
 def test_protocols_that_a_committee_opens_are_listed_as_such(tmp_path: Path) -> None:
     rows = {row["name"]: row for row in json.loads(secagg("protocols", "--json", cwd=tmp_path).stdout)}
-    assert {name for name, row in rows.items() if row["needs_committee"]} == {"oneshot", "paillier"}
-    assert secagg("protocols", cwd=tmp_path).stdout.count("a committee") == 2
+    assert {name for name, row in rows.items() if row["needs_committee"]} == {"oneshot", "paillier", "seeds"}
+    assert secagg("protocols", cwd=tmp_path).stdout.count("opened by: a committee") == 3
 
 
 def test_committee_opens_the_sums_of_cohorts_for_clients_that_do_not_trust_the_server(

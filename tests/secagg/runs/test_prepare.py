@@ -107,7 +107,7 @@ def test_prepared_noise_leaves_out_the_shares_of_colluding_clients() -> None:
         (
             {"protocol": "rot13"},
             UnknownProtocol,
-            r"protocol: expected one of lightsecagg, oneshot, paillier, plain, secagg, secagg-plus",
+            r"protocol: expected one of lightsecagg, oneshot, paillier, plain, secagg, secagg-plus, seeds",
         ),
         (
             {"protocol": "plain", "adversary": "malicious"},

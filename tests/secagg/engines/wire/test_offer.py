@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as with_fields
 
 from dp.events import Trust
 from protocols import Adversary, Committee, PlainSum, Roster, Secret
@@ -173,6 +174,14 @@ def test_party_that_lacks_a_key_refuses(
     offer = offered(protocol, adversary).offer
     with pytest.raises(MalformedMessage, match=match):
         offer.build(roster, key)
+
+
+def test_offer_of_a_protocol_whose_committee_nodes_cannot_read_is_refused() -> None:
+    """A coordinator names `SeedSum`, and this party has another kind of committee. It must not join the session."""
+    case = offered("oneshot")
+    offer = with_fields(case.offer, protocol="seeds", parameters={"adversary": "curious"})
+    with pytest.raises(MalformedMessage, match="expected one with a SeedCommittee, found ThresholdKey"):
+        offer.build(None, committee_keys.threshold_key())
 
 
 @pytest.mark.parametrize("noise", NOISES)
