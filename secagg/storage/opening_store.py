@@ -177,7 +177,9 @@ class OpeningStore(Store):
     @staticmethod
     def _digest(*row: Any) -> bytes:
         key, session_id, hashed, packed, minimum, root = row
-        sizes = len(session_id).to_bytes(8, "big") + minimum.to_bytes(8, "big", signed=True) + len(root).to_bytes(8, "big")
+        sizes = (
+            len(session_id).to_bytes(8, "big") + minimum.to_bytes(8, "big", signed=True) + len(root).to_bytes(8, "big")
+        )
         return hashlib.sha256(key + hashed + sizes + session_id + root + packed).digest()
 
 

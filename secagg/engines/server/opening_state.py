@@ -91,6 +91,6 @@ def opening_steps(protocol: SecureSum) -> frozenset[str]:
 
 def _damaged() -> DamagedSnapshot:
     return DamagedSnapshot(
-        "opening: expected the bytes that were kept before a step of this session that opens, found others. Nothing was "
-        "sent. Restore the file from where it was kept."
+        "opening: expected the bytes that were kept before a step of this session that opens, found others. Nothing "
+        "was sent. Restore the file from where it was kept."
     )

@@ -167,8 +167,8 @@ def averaging(
         max_weight: See `SecureMean.plan`.
 
     Raises:
-        ConfigurationError: `adversary` is not a kind of server. Raised by the plan: there is no roster against a malicious server, or the protocol's least number of contributors is not
-            reached.
+        ConfigurationError: `adversary` is not a kind of server. Raised by the plan: there is no roster against a
+            malicious server, or the protocol's least number of contributors is not reached.
         ParameterError: Raised by the plan: the protocol has no parameters for such a cohort, or two exact sums of the
             same inputs could differ in one client.
     """
