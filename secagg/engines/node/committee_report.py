@@ -95,14 +95,14 @@ def committee_faults(home: Home, kinds: Sequence[type[SecureSum]]) -> Iterator[s
         return
     if key is None:
         yield (
-            f"{PUBLIC_NAME}: expected the committee, which every protocol of the policy needs, found none. Copy its "
-            "file into the home, and compare its fingerprint or its pin."
+            f"{PUBLIC_NAME}: expected the committee's key, which every protocol of the policy needs, found none. Copy "
+            "the file into the home, and compare its fingerprint or its pin."
         )
     elif not any(issubclass(kind, SeedSum) is isinstance(key, SeedCommittee) for kind in kinds):
         yield (
             f"{PUBLIC_NAME}: expected a committee for {', '.join(kind.name for kind in kinds)}, found "
             f"{'one by replicated seeds' if isinstance(key, SeedCommittee) else 'one with a dealer'}. Copy the right "
-            "file into the home, and compare its fingerprint or its pin."
+            "the file into the home, and compare its fingerprint or its pin."
         )
 
 

@@ -30,6 +30,10 @@ PLAYS: Final = {
     "paillier, member": (Cohort(protocol="paillier"), 21),
     "paillier, malicious, both": (Cohort(protocol="paillier", adversary=MALICIOUS), 2),
     "oneshot, malicious, both": (Cohort(protocol="oneshot", adversary=MALICIOUS), 2),
+    "seeds, client": (Cohort(protocol="seeds"), 5),
+    "seeds, both": (Cohort(protocol="seeds"), 2),
+    "seeds, member": (Cohort(protocol="seeds"), 21),
+    "seeds, malicious, both": (Cohort(protocol="seeds", adversary=MALICIOUS), 2),
 }
 
 THOROUGH: Final = ("secagg",)
