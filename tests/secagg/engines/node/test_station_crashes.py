@@ -50,6 +50,10 @@ SLOW: Final = {
     "paillier, member": 1,
     "paillier, malicious, both": 2,
     "oneshot, malicious, both": 4,
+    "seeds, client": 1,
+    "seeds, both": 2,
+    "seeds, member": 2,
+    "seeds, malicious, both": 3,
 }
 """The plays that take longest, and the distance of the points that are tried in them. The long test tries all."""
 
