@@ -6,7 +6,7 @@
 | `node.pub` | Its public line, for the maker of the roster | `Home.create` |
 | `coordinator.pub` | The public key of the only coordinator whose requests count | the coordinator |
 | `roster.json` | All nodes of the federation; this node's id is that of its key | `secagg keys roster` |
-| `committee.pub` | The committee, if any, of the kind that its first line tells | `secagg keys committee`, `seed-committee` |
+| `committee.pub` | The committee, if any; its first line tells its kind | `secagg keys committee`, `seed-committee` |
 | `member-N.key` | This member's key share, in a committee with a dealer | the dealer |
 | `member.key` | This member's identity and epoch keys, in a committee by replicated seeds | `secagg keys member` |
 | `policy.toml` | What the node accepts | the operator |
