@@ -1,6 +1,7 @@
 """A node with a home and a station, in a cohort whose other parties are plain machines, and a coordinator in memory."""
 
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -97,7 +98,7 @@ class Cohort:
         private: Whether the clients add noise.
         clients: The ids of the clients.
         epoch: The epoch of a committee by replicated seeds that sessions have; homes have the file of epoch 0.
-        wall_clock: The time of all parties.
+        wall_clock: The time of all parties, with a committee by replicated seeds.
     """
 
     protocol: str = "secagg"
@@ -217,7 +218,7 @@ class Cohort:
             shutil.copy(folder / "committee" / PUBLIC_NAME, home)
             if party in MEMBERS:
                 shutil.copy(folder / "committee" / member_name(MEMBERS.index(party) + 1), home)
-        return Home.open(home, wall_clock=self.wall_clock)
+        return Home.open(home, wall_clock=self.wall_clock if self.of_seeds else time.time)
 
 
 def write_member_keys(home: Path, member: int, epochs: int = 2) -> None:
