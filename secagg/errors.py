@@ -141,6 +141,22 @@ class OpeningUnfinished(CoordinatorError):
         )
 
 
+class OpeningExpired(CoordinatorError):
+    """A sum may have been opened, its session has expired, and nodes add no noise.
+
+    Args:
+        reason: Why no node answers in the session any more.
+        least: The least number of clients in which another cohort must differ.
+    """
+
+    def __init__(self, reason: str, *, least: int) -> None:
+        super().__init__(
+            f"a sum may have been opened, and no node answers in its session any more: {reason} Coordinator.abandon "
+            "gives it up; nodes will then answer for the same clients, or for a set of which at least "
+            f"{least} were not in that sum."
+        )
+
+
 class ServerRolledBack(CoordinatorError):
     """Nodes have seen later attempts than the coordinator's folder: it was restored from a backup.
 

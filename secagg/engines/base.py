@@ -48,9 +48,10 @@ class Update:
 class ServerSide:
     """What an engine between processes needs for the server's part, and no client is told.
 
-    Before the requests of the last step leave, with which a sum may be opened, the engine calls `keep` with bytes from
-    which it can go on after a crash. It sends none of these requests before `keep` returns. With such bytes as
-    `opening` it sends the same requests again, and runs that step only.
+    Before the requests of a step leave with which a sum may be opened, the engine calls `keep` with bytes from which it
+    can go on after a crash. It sends none of these requests before `keep` returns. In most protocols that is the last
+    step. In others several steps follow each other, and each has its own bytes, in the place of the earlier ones. With
+    such bytes as `opening` the engine sends the same requests again, and goes on from that step.
 
     Attributes:
         identity: Signs requests; every node has its public key.

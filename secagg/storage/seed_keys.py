@@ -11,13 +11,14 @@ old content is not wiped: a file system or a backup may still have it.
 from pathlib import Path
 from typing import Final
 
+from protocols.committee import CommitteeKey
 from protocols.errors import ParameterError
 from protocols.seeds.committee import MOST_BYTES, MemberShare, SeedCommittee
 from protocols.seeds.member_key import CERTIFICATE_BYTES, EPOCH_KEY_BYTES, MemberCertificate
 from protocols.seeds.member_keys import MOST_EPOCHS, MemberKeys
 from secagg.files import write_whole
 from secagg.storage.folder_lock import FolderLock
-from secagg.storage.key_files import check_free
+from secagg.storage.key_files import check_free, read_committee_key
 from secagg.storage.labelled_file import (
     DamagedKeyFile,
     KeyFileError,
@@ -25,6 +26,7 @@ from secagg.storage.labelled_file import (
     fill_labelled,
     filled_folder,
     read_labelled,
+    read_regular,
     write_labelled,
 )
 
@@ -36,6 +38,7 @@ KEYS_NAME: Final = "member.key"
 _KEYS_LABEL: Final = b"secagg seed committee member's secret keys, file format 1\n"
 _CERTIFICATE_LABEL: Final = b"secagg seed committee member's certificate, file format 1\n"
 _COMMITTEE_LABEL: Final = b"secagg seed committee, file format 1\n"
+_MOST_OF_ANY_KIND: Final = 2**20
 _ROOM: Final = 1024
 """More than a label, a checksum and the fixed parts of a content."""
 _RISK: Final = "Anyone who has read it can sign and decrypt like this member."
@@ -179,6 +182,16 @@ def read_seed_committee(path: Path) -> SeedCommittee:
         return SeedCommittee.from_bytes(content)
     except ParameterError as error:
         raise DamagedKeyFile(f"{path}: {error}") from None
+
+
+def read_committee_of_any_kind(path: Path) -> CommitteeKey:
+    """Return the public side of a committee from its file, whose first line tells which kind of committee it is.
+
+    Raises:
+        KeyFileError: As from `read_seed_committee` or `secagg.storage.key_files.read_committee_key`.
+    """
+    whole = read_regular(path, most_bytes=_MOST_OF_ANY_KIND)
+    return read_seed_committee(path) if whole.startswith(_COMMITTEE_LABEL) else read_committee_key(path)
 
 
 def _replace(folder: Path, keys: MemberKeys) -> None:

@@ -24,6 +24,7 @@ from protocols import MemoryOpenings, MemoryRecord
 from protocols.testing import repeatable_entropy
 from secagg.engines.node.home import Home
 from secagg.engines.node.station import Station
+from secagg.engines.server.opening_state import opening_steps
 from secagg.engines.wire.parcel import Refusal, Reply, open_reply
 from tests.conformance.cohorts import remembering
 from tests.support import committee_keys
@@ -224,7 +225,8 @@ class Stage:
         parcel: What the node gets; None if the step does not ask it.
         rival: What it would get if `OTHER` had dropped out, or had not; None in the first step.
         session_id: The id of the session.
-        opens: Whether this is the last step, in which sums are opened.
+        opens: Whether this is a step in which parties open a sum, or agree on the one that they open.
+        last: Whether this is the last step.
         ended: Whether the attempt is at its end.
     """
 
@@ -232,6 +234,7 @@ class Stage:
     rival: bytes | None
     session_id: bytes
     opens: bool
+    last: bool
     ended: bool
 
 
@@ -261,8 +264,8 @@ class Play:
         self.cohort = cohort
         self.party = party
         self.cap = cap
-        self.home = MemoryHome.open(cohort.make_home(folder, party, cap=cap).path)
-        if cohort.needs_committee:
+        self.home = MemoryHome.open(cohort.make_home(folder, party, cap=cap).path, wall_clock=cohort.wall_clock)
+        if cohort.needs_committee and not cohort.of_seeds:
             self.home.committee_key = committee_keys.threshold_key(arithmetic=remembering())
             if party in MEMBERS:
                 self.home.share = committee_keys.key_shares(arithmetic=remembering())[MEMBERS.index(party)]
@@ -323,7 +326,7 @@ class Play:
         key = (serial, history)
         if key not in self._stages:
             before = self._stages.get((serial, history[:-1]))
-            if history and before is not None and before.opens and self._ended:
+            if history and before is not None and before.last and self._ended:
                 # What the server makes of the replies to the last step is seen once: the node has no part in it.
                 self._stages[key] = replace(before, ended=True)
             else:
@@ -346,7 +349,8 @@ class Play:
             parcel=attempt.parcel(self.party) if self.party in attempt.requests else None,
             rival=rival.parcel(self.party) if rival is not None and self.party in rival.requests else None,
             session_id=attempt.session.session_id,
-            opens=attempt.step == len(names) - 1,
+            opens=bool(attempt.requests) and names[attempt.step] in opening_steps(attempt.mean.protocol),
+            last=attempt.step == len(names) - 1,
             ended=not attempt.requests,
         )
 

@@ -13,11 +13,15 @@ from protocols.session import Extra
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.engines.wire.offer import Offer, fresh_session_id, session_context
 from tests.support import committee_keys
+from tests.support.seed_world import seed_committee_of
 
 CLIENTS: Final = (7, 3, 11, 2, 5, 13, 40)
 MEMBERS: Final = (2, 90, 11)
 SERIAL: Final = 5
 INPUTS: Final = hashlib.sha256(b"inputs of the offers").digest()
+SEEDS: Final = seed_committee_of(len(MEMBERS), 1, 3)
+"""The committee by replicated seeds that every party has pinned."""
+
 TARGET: Final[dict[str, Any]] = {"epsilon": 4.0, "delta": 1e-5, "releases": 10, "colluding": 1}
 
 PROTOCOLS: Final[tuple[tuple[str, Adversary], ...]] = (
@@ -25,7 +29,7 @@ PROTOCOLS: Final[tuple[tuple[str, Adversary], ...]] = (
     ("lightsecagg", Adversary.CURIOUS),
     *(
         (name, adversary)
-        for name in ("secagg", "secagg-plus", "paillier", "oneshot")
+        for name in ("secagg", "secagg-plus", "paillier", "oneshot", "seeds")
         for adversary in (Adversary.CURIOUS, Adversary.MALICIOUS)
     ),
 )
@@ -92,7 +96,7 @@ def made(
     protocol: SecureSum, threshold: int, adversary: Adversary, noise: str = "none", *, serial: int, **changes: Any
 ) -> Offered:
     """Return a mean of a protocol that is given, with its session."""
-    key = committee_keys.threshold_key()
+    key = SEEDS if protocol.name == "seeds" else committee_keys.threshold_key()
     terms = NOISES[noise]
     arguments: dict[str, Any] = {
         "protocol": protocol,

@@ -1,7 +1,8 @@
 """A node with a home and a station, in a cohort whose other parties are plain machines, and a coordinator in memory."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -24,12 +25,16 @@ from protocols import (
     MemoryRecord,
     Roster,
     Secret,
+    SeedCommittee,
     Session,
     load,
 )
+from protocols.committee import CommitteeKey
 from protocols.crypto.entropy import Entropy
 from protocols.machine import Server
+from protocols.seeds.member_keys import MemberKeys
 from protocols.testing import repeatable_entropy
+from protocols.testing.repeatable import fixed_identity
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.engines.base import RoundPlan, Update
 from secagg.engines.client import contribute
@@ -41,7 +46,10 @@ from secagg.storage.key_files import PUBLIC_NAME, member_name, write_committee
 from secagg.storage.node_keys import COORDINATOR_NAME, IDENTITY_NAME, write_node_identity
 from secagg.storage.public_line import PublicLine, coordinator_line
 from secagg.storage.roster_file import ROSTER_NAME, RosterFile
+from secagg.storage.seed_keys import KEYS_NAME, write_member, write_seed_committee
 from tests.support import committee_keys
+from tests.support.seed_members import NOW, issued
+from tests.support.seed_world import seed_committee_of, seed_share
 
 CLIENTS: Final = (5, 2, 11, 7)
 MEMBERS: Final = (2, 21, 22)
@@ -57,7 +65,7 @@ KINDS: Final[tuple[tuple[str, Adversary], ...]] = (
     ("lightsecagg", Adversary.CURIOUS),
     *(
         (name, adversary)
-        for name in ("secagg", "secagg-plus", "oneshot", "paillier")
+        for name in ("secagg", "secagg-plus", "oneshot", "paillier", "seeds")
         for adversary in (Adversary.CURIOUS, Adversary.MALICIOUS)
     ),
 )
@@ -89,6 +97,8 @@ class Cohort:
         adversary: The server that the protocol protects from.
         private: Whether the clients add noise.
         clients: The ids of the clients.
+        epoch: The epoch of a committee by replicated seeds that sessions have; homes have the file of epoch 0.
+        wall_clock: The time of all parties, with a committee by replicated seeds.
     """
 
     protocol: str = "secagg"
@@ -96,6 +106,8 @@ class Cohort:
     private: bool = False
     clients: tuple[int, ...] = CLIENTS
     weighting: str = "uniform"
+    epoch: int = 0
+    wall_clock: Callable[[], float] = lambda: NOW
     _offers: dict[tuple[bytes, bytes], bytes] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -107,6 +119,16 @@ class Cohort:
     def needs_committee(self) -> bool:
         """Whether sessions have a committee."""
         return load(self.protocol).needs_committee
+
+    @property
+    def of_seeds(self) -> bool:
+        """Whether the committee is one by replicated seeds."""
+        return self.protocol == "seeds"
+
+    @property
+    def key(self) -> CommitteeKey:
+        """The committee's key that sessions have."""
+        return seed_committee_of(len(MEMBERS), 1, 3, self.epoch) if self.of_seeds else committee_keys.threshold_key()
 
     @property
     def parties(self) -> tuple[int, ...]:
@@ -125,7 +147,6 @@ class Cohort:
         protocol, threshold = kind.suggest(
             clients=len(self.clients), adversarial=0.0, dropout=0.25, adversary=self.adversary
         )
-        key = committee_keys.threshold_key()
         return SecureMean.plan(
             protocol=protocol,
             clients=self.clients,
@@ -137,7 +158,7 @@ class Cohort:
             max_weight=100.0 if self.weighting == "weighted" else 1.0,
             target=TARGET if self.private else None,
             roster=self.roster.of(self.clients) if self.signed else None,
-            committee=Committee(key=key, members=MEMBERS) if self.needs_committee else None,
+            committee=Committee(key=self.key, members=MEMBERS) if self.needs_committee else None,
         )
 
     def attempt(self, serial: int, *, seed: bytes = b"", work: Work = WORK) -> "Attempt":
@@ -187,13 +208,26 @@ class Cohort:
         RosterFile.of(lines).write(home / ROSTER_NAME)
         (home / COORDINATOR_NAME).write_text(coordinator_line(COORDINATOR.public) + "\n")
         (home / "policy.toml").write_text(self.policy(folder / "live", **policy))
-        if self.needs_committee:
+        if self.of_seeds:
+            write_seed_committee(home / PUBLIC_NAME, seed_committee_of(len(MEMBERS), 1, 3))
+            if party in MEMBERS:
+                write_member_keys(home, MEMBERS.index(party))
+        elif self.needs_committee:
             if not (folder / "committee").exists():
                 write_committee(folder / "committee", committee_keys.threshold_key(), committee_keys.key_shares())
             shutil.copy(folder / "committee" / PUBLIC_NAME, home)
             if party in MEMBERS:
                 shutil.copy(folder / "committee" / member_name(MEMBERS.index(party) + 1), home)
-        return Home.open(home)
+        return Home.open(home, wall_clock=self.wall_clock if self.of_seeds else time.time)
+
+
+def write_member_keys(home: Path, member: int, epochs: int = 2) -> None:
+    """Write the keys of a member by replicated seeds, numbered from 0, for its first epochs into a home."""
+    keys = MemberKeys(fixed_identity(member), epochs, tuple(issued(member, epoch)[1] for epoch in range(epochs)))
+    folder = home.with_name(f"member-of-{home.name}")
+    write_member(folder, keys)
+    shutil.move(folder / KEYS_NAME, home)
+    shutil.rmtree(folder)
 
 
 @dataclass(kw_only=True)
@@ -267,7 +301,8 @@ class Attempt:
         for party, reply in replies.items():
             self.server.receive(party, reply)
         self.progress = self.server.advance()
-        self.step += 1
+        names = [row.name for row in self.mean.protocol.steps]
+        self.step = names.index(self.progress.step) if isinstance(self.progress, Continue) else len(names)
 
     def fork(self) -> "Attempt":
         """Return the same attempt with a server of its own, for requests only."""
@@ -318,6 +353,7 @@ class Attempt:
             terms=self._terms(party) if is_client and self.session.roster is not None else None,
             keyholder=self._keyholder(party, openings) if is_member else None,
             openings=openings,
+            clock=self.cohort.wall_clock,
         )
 
     def _entropy(self, party: int, purpose: bytes) -> Entropy:
@@ -330,12 +366,13 @@ class Attempt:
             sessions=MemoryRecord(),
             adversarial=0.0,
             minimum_contributors=2,
-            committee=committee_keys.threshold_key() if self.cohort.needs_committee else None,
+            committee=self.cohort.key if self.cohort.needs_committee else None,
         )
 
     def _keyholder(self, party: int, openings: MemoryOpenings) -> Keyholder:
+        place, key = MEMBERS.index(party), self.cohort.key
         return Keyholder(
-            share=committee_keys.key_shares()[MEMBERS.index(party)],
+            share=seed_share(key, place + 1) if isinstance(key, SeedCommittee) else committee_keys.key_shares()[place],
             openings=openings,
             minimum_contributors=2,
             roster=self.cohort.roster if self.cohort.signed else None,

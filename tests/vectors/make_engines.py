@@ -15,8 +15,9 @@ import msgspec
 from protocols import Adversary
 from secagg.engines.wire.offer import Offer
 from secagg.engines.wire.parcel import Refusal, Reply, Request
-from tests.support.offers import INPUTS, Offered, offered
+from tests.support.offers import INPUTS, SEEDS, Offered, offered
 from tests.support.parcels import COORDINATOR, STRANGER, digested, signed
+from tests.support.seed_world import seed_committee_of
 
 _TEST: Final = "tests/secagg/engines/wire/test_engine_vectors.py"
 FOLDER: Final = Path(__file__).parent / "engines"
@@ -31,6 +32,7 @@ OFFERED: Final[dict[str, tuple[str, Adversary, str, str]]] = {
     "lightsecagg_with_noise_from_the_server": ("lightsecagg", Adversary.CURIOUS, "skellam-central", "weighted"),
     "paillier": ("paillier", Adversary.CURIOUS, "none", "weighted"),
     "oneshot_with_noise_from_every_client": ("oneshot", Adversary.MALICIOUS, "skellam-distributed", "uniform"),
+    "seeds": ("seeds", Adversary.MALICIOUS, "none", "weighted"),
 }
 MAX_WEIGHT: Final = 50.0
 RECEIVER: Final = 70000
@@ -104,6 +106,13 @@ def bad_offers(offer: Offer) -> Iterator[tuple[str, bytes]]:
     yield "signed_otherwise", with_field("signed", not offer.signed)
     yield "short_inputs", with_field("inputs", offer.inputs[:-1])
     yield "another_committee", with_field("members", [] if offer.members else [1, 2, 3])
+    if offer.epoch:
+        other = seed_committee_of(4, 1, 3)
+        yield "no_epoch", with_field("epoch", b"")
+        yield "epoch_with_another_pin", with_field("epoch", other.to_bytes())
+        yield "epoch_without_a_signature", with_field("epoch", offer.epoch[:-64] + bytes(64))
+    else:
+        yield "epoch_of_no_committee_by_seeds", with_field("epoch", SEEDS.to_bytes())
 
 
 def bad_requests(request: Request) -> Iterator[tuple[str, str, bytes]]:
@@ -193,6 +202,7 @@ def offers() -> dict[str, Any]:
         },
         "roster": {str(client): key.hex() for client, key in case.roster.items()},
         "committee_key": case.committee_key.to_bytes().hex(),
+        "seed_committee": SEEDS.to_bytes().hex(),
         "cases": cases,
     }
 

@@ -10,7 +10,7 @@ from dp.figures import in_full
 from dp.reporting.wording import amount
 from protocols import Adversary
 from protocols.registry import loadable
-from protocols.seeds import SeedSum
+from secagg.engines.node.committee_report import committee_facts, committee_faults, committee_warnings
 from secagg.engines.node.home import Home
 from secagg.engines.node.policy import NodePolicy
 from secagg.engines.node.policy_file import Code
@@ -75,10 +75,7 @@ def _facts(home: Home) -> Iterator[tuple[str, str]]:
     yield "Fingerprint of this node", home.fingerprint
     yield "Fingerprint of the coordinator", fingerprint(home.coordinator)
     yield f"Fingerprint of the roster of {len(home.roster)} nodes", home.roster_fingerprint
-    if home.committee_key is not None:
-        yield "Fingerprint of the committee's key", home.committee_key.fingerprint.hex()
-    if home.share is not None:
-        yield "Key share of the committee", str(home.share.index)
+    yield from committee_facts(home)
     yield "Live session", str(home.live)
 
 
@@ -132,6 +129,7 @@ def _mode(policy: NodePolicy) -> str:
 
 def _warnings(home: Home) -> Iterator[str]:
     policy = home.policy
+    yield from committee_warnings(home)
     if policy.code is Code.SENT and policy.adversary is not Adversary.CURIOUS:
         yield (
             f"code: expected installed or resident code for a {policy.adversary} server, found code that is sent. Code "
@@ -179,18 +177,15 @@ def _faults(home: Home) -> Iterator[str]:
             f"adversarial: expected at least 2 clients of {most} that are not corrupt, found that "
             f"{policy.corrupt(home.roster)} of the roster may be. Lower it, or allow larger sessions."
         )
-    kinds = [kind for name, kind in loadable().items() if name in policy.protocols and not issubclass(kind, SeedSum)]
+    kinds = [kind for name, kind in loadable().items() if name in policy.protocols]
     strong = [kind for kind in kinds if any(_at_least(each, policy.adversary) for each in kind.adversaries)]
     if not strong:
         yield (
             f"protocols: expected one that is installed and protects from a {policy.adversary} server, found "
             f"{', '.join(policy.protocols)}. `secagg protocols` lists what each protects from."
         )
-    elif home.committee_key is None and all(kind.needs_committee for kind in strong):
-        yield (
-            "committee.pub: expected the committee's key, which every protocol of the policy needs, found none. Copy "
-            "it into the home, and compare its fingerprint."
-        )
+    else:
+        yield from committee_faults(home, strong)
 
 
 def _at_least(server: Adversary, least: Adversary) -> bool:

@@ -6,7 +6,9 @@
 | `node.pub` | Its public line, for the maker of the roster | `Home.create` |
 | `coordinator.pub` | The public key of the only coordinator whose requests count | the coordinator |
 | `roster.json` | All nodes of the federation; this node's id is that of its key | `secagg keys roster` |
-| `committee.pub`, `member-N.key` | A committee's key, and this member's key share, if there are any | the dealer |
+| `committee.pub` | The committee, if any; its first line tells its kind | `secagg keys committee`, `seed-committee` |
+| `member-N.key` | This member's key share, in a committee with a dealer | the dealer |
+| `member.key` | This member's identity and epoch keys, in a committee by replicated seeds | `secagg keys member` |
 | `policy.toml` | What the node accepts | the operator |
 | `record/` | Which steps were answered and which sums opened, the ledger and its head, and the lock | `Home.create` |
 
@@ -34,7 +36,9 @@ from dp.events import PrivacyEvent
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import Clock
 from protocols.committee import CommitteeKey, CommitteeShare
+from protocols.crypto.paillier.threshold import ThresholdKey
 from protocols.identity import Identity, Roster
+from protocols.seeds.committee import SeedCommittee
 from secagg.engines.node.failure_log import FAILURES_NAME, FailureLog
 from secagg.engines.node.home_lock import LOCK_NAME, WAIT_S, HomeBusy, HomeLock
 from secagg.engines.node.ledger_head import LedgerHead
@@ -42,7 +46,7 @@ from secagg.engines.node.live_folder import live_folder
 from secagg.engines.node.policy import NodePolicy
 from secagg.engines.node.policy_file import POLICY_NAME, TEMPLATE
 from secagg.errors import SecaggError
-from secagg.storage.key_files import PUBLIC_NAME, check_free, read_committee_key, read_key_share
+from secagg.storage.key_files import PUBLIC_NAME, check_free, read_key_share
 from secagg.storage.labelled_file import check_private_folder, filled_folder, write_new
 from secagg.storage.node_keys import (
     COORDINATOR_NAME,
@@ -54,6 +58,7 @@ from secagg.storage.node_keys import (
 from secagg.storage.opening_store import OpeningStore
 from secagg.storage.public_line import PublicLine, fingerprint
 from secagg.storage.roster_file import ROSTER_NAME, RosterFile
+from secagg.storage.seed_keys import KEYS_NAME, read_committee_of_any_kind, read_member, read_member_share
 from secagg.storage.session_store import SessionStore
 
 LINE_NAME: Final = "node.pub"
@@ -91,8 +96,9 @@ class Home:
         roster: The public identity keys of all nodes.
         names: The names of all nodes by id.
         roster_fingerprint: The fingerprint of the roster file.
-        committee_key: The committee's public key; None if there is none.
-        share: The node's key share; None if the node is no member of the committee.
+        committee_key: The committee's public key; None if there is none. Of a committee by replicated seeds, only the
+            pin counts: its epoch may be an earlier one than that of a session.
+        share: The node's key share, in a committee with a dealer; None if the node has none. See `share_of`.
         policy: The policy of its operator.
         live: The folder of the live session, in memory.
         fingerprint: The fingerprint of the node's identity.
@@ -111,6 +117,7 @@ class Home:
         self.roster_fingerprint = file.fingerprint
         self.node = self._own_id()
         self.committee_key, self.share = self._committee()
+        self._check_member()
         self.policy = NodePolicy.read(path / POLICY_NAME)
         if self.policy.delta is not None and self.policy.delta * len(self.roster) >= 1:
             raise HomeError(
@@ -170,7 +177,7 @@ class Home:
 
         Args:
             path: The folder.
-            wall_clock: Returns the time for the ledger's records, in seconds since 1970.
+            wall_clock: Returns the time in seconds since 1970, for the ledger's records and for what expires.
             environment: Variables of the process; `XDG_RUNTIME_DIR` names the system's folder in memory, in which the
                 folder of the live session is made unless the policy names another.
 
@@ -278,6 +285,30 @@ class Home:
             if not reserved:
                 ledger.reserve(event, label)
 
+    def now(self) -> float:
+        """Return the time in seconds since 1970-01-01 00:00 UTC, by which sessions and keys expire."""
+        return self._wall_clock()
+
+    @property
+    def is_seed_member(self) -> bool:
+        """Whether the node is a member of a committee by replicated seeds."""
+        return (self.path / KEYS_NAME).exists()
+
+    def share_of(self, key: CommitteeKey) -> CommitteeShare | None:
+        """Return what the node holds of a session's committee; None if it is no member.
+
+        The keys of epochs are read from the file each time, since keys are added and deleted while a node runs.
+
+        Args:
+            key: The session's committee, which is the one of this home, perhaps in another epoch.
+
+        Raises:
+            KeyFileError: The file of a member by replicated seeds is damaged, or has no key of this epoch.
+        """
+        if not isinstance(key, SeedCommittee):
+            return self.share
+        return read_member_share(self.path, key) if self.is_seed_member else None
+
     def __repr__(self) -> str:
         return f"Home({str(self.path)!r}, node={self.node})"
 
@@ -312,8 +343,33 @@ class Home:
             raise HomeError(f"{self.path}: expected {wanted}, found {', '.join(share.name for share in shares)}.")
         if not path.exists():
             return None, None
-        key = read_committee_key(path)
-        return key, read_key_share(shares[0], key) if shares else None
+        key = read_committee_of_any_kind(path)
+        if isinstance(key, ThresholdKey):
+            return key, read_key_share(shares[0], key) if shares else None
+        if shares:
+            raise HomeError(
+                f"{self.path}: expected {KEYS_NAME} of a member, since {PUBLIC_NAME} is a committee by replicated "
+                f"seeds, found {shares[0].name}, the key share of another kind of committee. Remove it."
+            )
+        return key, None
+
+    def _check_member(self) -> None:
+        """Check that the keys of a member by replicated seeds are those of a member of this home's committee."""
+        if not self.is_seed_member:
+            return
+        if not isinstance(self.committee_key, SeedCommittee):
+            raise HomeError(
+                f"{self.path / PUBLIC_NAME}: expected a committee by replicated seeds beside {KEYS_NAME}, found "
+                f"{'none' if self.committee_key is None else 'another kind of committee'}. Copy the file that `secagg "
+                "keys seed-committee` has made into the home, and compare its pin."
+            )
+        identity = read_member(self.path).identity.public
+        if identity not in self.committee_key.identities:
+            raise HomeError(
+                f"{self.path / KEYS_NAME}: expected the identity of a member of the committee in {PUBLIC_NAME}, found "
+                f"another one, with the fingerprint {fingerprint(identity)}. Use the keys of a member, or the "
+                "committee that this member is in."
+            )
 
     def _make_ledger(self) -> None:
         """Make the ledger of this home, unless there is or was one, or the home has taken part in a session before."""

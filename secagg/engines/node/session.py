@@ -1,10 +1,15 @@
 """One session as a node sees it: what an offer says, built and checked with what the node's home holds.
 
 Adversary: a coordinator that may offer anything. Nothing of an offer is used that the home has itself: the roster, the
-committee's key, the node's terms.
+committee's key or its pin, the node's terms.
+
+A session that has expired is refused before anything is reserved or recorded, and again when the machine is made. The
+machine's clock then stands still until it has answered: a session that has not expired when a step is recorded has not
+expired when the step is answered either.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dp.events import PrivacyEvent
@@ -80,6 +85,8 @@ class NodeSession:
         Raises:
             UnsafeSession: The node's own terms do not allow it.
             ParameterError: The node lacks what its part needs, such as a share of the committee's key.
+            KeyFileError: A member by replicated seeds lacks the key of the session's epoch.
+            SessionExpired: The session has expired, or a key of its committee is not valid at this time.
         """
         check_admission(
             self.mean.protocol,
@@ -89,6 +96,7 @@ class NodeSession:
             keyholder=self._keyholder(),
             openings=self.home.openings,
         )
+        self.mean.protocol.check_time(self.session, self.home.now())
 
     def event(self) -> PrivacyEvent | None:
         """Return what the node reserves in its own ledger for this session; None if its policy has no budget."""
@@ -135,6 +143,13 @@ class NodeSession:
         """Return whether the machine itself records a step before it answers: a client's step, with a roster."""
         return self.session.roster is not None and self.mean.protocol.steps[step].role is Role.CLIENT
 
+    def is_repeated(self, step: int) -> bool:
+        """Whether a step may be answered again, with the same reply to the same request. It is not recorded.
+
+        The committee member has recorded in an earlier step what it says in this one.
+        """
+        return self.mean.protocol.steps[step].repeats
+
     def record(self, step: int) -> None:
         """Record a step that the machine does not record itself, and count the session if the step sends the update.
 
@@ -164,6 +179,7 @@ class NodeSession:
             terms=self._terms(),
             keyholder=self._keyholder(),
             openings=self.home.openings,
+            clock=self._stopped_clock(),
         )
 
     def restored(self, snapshot: bytes, *, key: Secret, entropy: Entropy) -> Client:
@@ -172,6 +188,7 @@ class NodeSession:
         Raises:
             DamagedSnapshot: The snapshot is not one of this session under this key.
             UnsafeSession: The node's terms have changed, and do not allow the session any more.
+            SessionExpired: The session has expired, or a key of its committee is not valid any more.
         """
         return Client.restore(
             self.mean.protocol,
@@ -182,7 +199,12 @@ class NodeSession:
             terms=self._terms(),
             keyholder=self._keyholder(),
             openings=self.home.openings,
+            clock=self._stopped_clock(),
         )
+
+    def _stopped_clock(self) -> Callable[[], float]:
+        now = self.home.now()
+        return lambda: now
 
     def _codec(self) -> Codec:
         protocol, session = self.mean.protocol, self.session
@@ -207,10 +229,12 @@ class NodeSession:
         )
 
     def _keyholder(self) -> Keyholder | None:
-        if not self.is_member or self.home.share is None:
+        committee = self.session.committee
+        share = None if committee is None or not self.is_member else self.home.share_of(committee.key)
+        if share is None:
             return None
         return Keyholder(
-            share=self.home.share,
+            share=share,
             openings=self.home.openings,
             minimum_contributors=self.home.policy.least_contributors,
             roster=None if self.session.roster is None else self.home.roster,

@@ -18,6 +18,8 @@ code. The reason goes to the node's own log. What is checked and written, in thi
 8. The reply and the machine's snapshot are kept in the live file, and the reply is returned.
 
 A crash between 6 and 8 makes the node drop out of the session: the step is recorded, and there is no reply to return.
+A step that a protocol repeats is not recorded. A committee member has recorded before what it says there, and says the
+same to every request of that step.
 
 Adversary: a server that may send anything, now or again, and a process that is killed at any time. The station says
 nothing twice in two ways as long as the home's record is the latest one. What an honest station says is as safe as the
@@ -41,6 +43,7 @@ from protocols.errors import (
     ParameterError,
     ParticipationRefused,
     RemoteError,
+    SessionExpired,
     SessionReused,
     UnsafeOpening,
 )
@@ -70,6 +73,7 @@ _REFUSALS: Final[tuple[tuple[type[Exception], Refusal], ...]] = (
     (UnsafeOpening, Refusal.POLICY),
     (RemoteError, Refusal.MALFORMED),
     (SessionReused, Refusal.ANSWERED),
+    (SessionExpired, Refusal.EXPIRED),
     (ParticipationRefused, Refusal.POLICY),
     (DamagedSnapshot, Refusal.ANSWERED),
     (ParameterError, Refusal.POLICY),
@@ -202,9 +206,10 @@ class Station:
             raise _Refused(Refusal.ANSWERED, f"nothing of the session of serial {request.serial} is kept")
         if offer.session_id != last:  # The record is older than the live file: the home was restored from a backup.
             raise _Refused(Refusal.ANSWERED, f"the record does not know the session of serial {request.serial}")
-        if request.step <= kept.step or not kept.snapshot:
-            raise _Refused(Refusal.ANSWERED, f"step {kept.step} was answered last, and step {request.step} is asked")
         party = self._session(offer)
+        again = request.step == kept.step and party.is_repeated(kept.step)
+        if not kept.snapshot or (request.step <= kept.step and not again):
+            raise _Refused(Refusal.ANSWERED, f"step {kept.step} was answered last, and step {request.step} is asked")
         party.check_request(request.step, request.body)
         machine = party.restored(kept.snapshot, key=self._live.key(), entropy=self._entropy)
         if not party.may_follow(machine, request.step):  # The live file is older than the record.
@@ -289,7 +294,7 @@ class Station:
         """Record a step that is about to be answered, unless the machine does it."""
         if joins and step > 0:  # A committee member that is no client: the record of a session begins with step 0.
             self._home.sessions.record(self._home.identity.public, party.session.session_id, 0)
-        if not party.is_recorded_by_machine(step):
+        if not party.is_recorded_by_machine(step) and not party.is_repeated(step):
             party.record(step)
 
     def _said(self, machine: Client, request: bytes) -> bytes:

@@ -22,7 +22,7 @@ from protocols.secure_sum import Finish
 from secagg.checks import check_integer, shown
 from secagg.engines.base import RoundPlan, RoundResult, ServerSide
 from secagg.engines.server.channel_step import ChannelStep, Clock, Tap
-from secagg.engines.server.opening_state import OpeningState
+from secagg.engines.server.opening_state import OpeningState, opening_steps
 from secagg.engines.server.reply_intake import Intake, ReplyIntake
 from secagg.engines.server.reply_workers import ReplyWorkers
 from secagg.engines.server.round_tally import RoundTally
@@ -159,17 +159,17 @@ class _Round:
     tally: RoundTally
 
     def run(self, record: Tap | None) -> Finish:
-        """Run all steps of the session, of which the last one begins when its opening is kept."""
+        """Run all steps of the session. From the first one that opens, each begins when its opening is kept."""
         server, progress = self._begun()
-        last = self.plan.mean.protocol.steps[-1].name
+        opening, kept = opening_steps(self.plan.mean.protocol), self.side.opening is not None
         while isinstance(progress, Continue):
-            if progress.step == last and self.side.opening is None:
+            if progress.step in opening and not kept:
                 self.side.keep(self._opening(server, progress))
-            progress = self._step(server, progress, record)
+            progress, kept = self._step(server, progress, record), False
         return progress
 
     def _begun(self) -> tuple[Server, Continue | Finish]:
-        """Return the server and its first step, which is the last one of the session if there is an opening."""
+        """Return the server and its first step, which is the one of the opening if there is an opening."""
         with self.tally.working():
             if self.side.opening is not None:
                 return OpeningState.from_bytes(self.side.opening).restored(self.plan, key=self.side.sealing)

@@ -29,7 +29,7 @@ from dp.ledger.ledger import Ledger
 from dp.ledger.records import Detail
 from protocols import Identity, Session
 from protocols.crypto.entropy import Entropy, draw
-from protocols.errors import RemoteError
+from protocols.errors import RemoteError, SessionExpired
 from protocols.identity import Roster
 from secagg.aggregation.mean import SecureMean
 from secagg.engines.base import Engine, PrivateTraining, Release, RoundPlan, RoundResult, ServerSide
@@ -42,9 +42,17 @@ from secagg.engines.server.release_account import ReleaseAccount
 from secagg.engines.server.result import checked_result
 from secagg.engines.server.round_report import Observer, RoundOutcome, RoundReport, tell
 from secagg.engines.server.testimony import colluding_of, later_attempt, left_out
-from secagg.engines.wire.offer import Offer, fresh_session_id, session_context
+from secagg.engines.wire.offer import SESSION_ID_BYTES, Offer, fresh_session_id, session_context
 from secagg.engines.wire.work import Work
-from secagg.errors import ConfigurationError, NothingReleased, OpeningUnfinished, ServerRolledBack, UnusableMean
+from secagg.errors import (
+    ConfigurationError,
+    CoordinatorError,
+    NothingReleased,
+    OpeningExpired,
+    OpeningUnfinished,
+    ServerRolledBack,
+    UnusableMean,
+)
 
 RUN_BYTES: Final = 16
 _LEAST_CLIENTS: Final = 2
@@ -89,6 +97,7 @@ class Coordinator:
             that the ledger lacks the releases since then; otherwise None.
         entropy: Randomness for session ids and for noise that the server adds; `os.urandom` outside tests.
         clock: A clock in seconds, to measure the server's work.
+        wall_clock: Returns the time in seconds since 1970, by which sessions and keys of a committee expire.
         observers: Called after each attempt, such as `JsonLines`. One that fails is logged, and changes nothing.
 
     Attributes:
@@ -113,12 +122,13 @@ class Coordinator:
         rollback: int | None = None,
         entropy: Entropy = os.urandom,
         clock: Callable[[], float] = time.process_time,
+        wall_clock: Callable[[], float] = time.time,
         observers: Sequence[Observer] = (),
     ) -> None:
         self._plan = plan
         self._observers = tuple(observers)
         self._account = ReleaseAccount(ledger=ledger, training=training, run=run, colluding=colluding)
-        self._entropy, self._clock = entropy, clock
+        self._entropy, self._clock, self._wall_clock = entropy, clock, wall_clock
         self._checked: SecureMean | None = None
         self._serial = 0
         self._culprits: frozenset[int] = frozenset()
@@ -166,6 +176,7 @@ class Coordinator:
 
         Raises:
             ConfigurationError: Plan, ledger and engine do not fit together.
+            CoordinatorError: The committee's file is not one that can be used now.
             UnsafeSession: A party refuses to take part on these terms.
             DataError: See `Engine.check`.
             dp.errors.LedgerUnavailable: The ledger cannot be written to.
@@ -192,6 +203,9 @@ class Coordinator:
         Raises:
             NothingReleased: Too few parties are left, or noise left no mean; what was reserved stays spent.
             OpeningUnfinished: A sum may have been opened, too few parties answer to finish it, and nodes add no noise.
+            OpeningExpired: A sum may have been opened, the session has expired, and nodes add no noise.
+            CoordinatorError: The committee's file is not one that can be used now. Nothing is reserved, and nobody has
+                been asked.
             ServerRolledBack: Nodes have seen later serials than this folder.
             CohortsExhausted: The function raises it, as any other error of drawing; nobody has been asked.
             dp.errors.BudgetExceeded: The budget does not allow another release; nobody has been asked.
@@ -235,9 +249,18 @@ class Coordinator:
         return self._folder
 
     def _mean(self, work: Work, clients: Sequence[int], *, again: bool = False) -> SecureMean:
+        if self._folder is not None:
+            self._folder.renew_committee()
         parties = Parties() if self._folder is None else self._folder.parties
         left = [client for client in clients if client not in self._culprits]
         mean = planned_mean(self._plan, left, work, parties, again=again)
+        try:
+            mean.protocol.check_time(mean.session(bytes(SESSION_ID_BYTES)), self._wall_clock())
+        except SessionExpired as error:
+            raise CoordinatorError(
+                f"committee: {error} Put the committee's file of an epoch that is valid now into the coordinator's "
+                "folder. Nothing was reserved, and nobody was asked."
+            ) from None
         if self._folder is not None:
             check_no_sample(mean)
             check_sizes(mean, work)
@@ -251,6 +274,13 @@ class Coordinator:
         parties, offer = self._folder.parties, Offer.from_bytes(kept.offer)
         key = None if parties.committee is None else parties.committee.key
         mean, session = offer.build(parties.roster, key)
+        try:
+            mean.protocol.check_time(session, self._wall_clock())
+        except SessionExpired as error:
+            if _is_exact(mean):
+                raise OpeningExpired(str(error), least=session.threshold) from None
+            self._folder.drop_opening(work.digest())
+            return None
         return self._attempt(mean, session, work, offer.serial, kept.reservation, opening=kept.state)
 
     def _begun(self, work: Work, clients: Sequence[int]) -> _Attempt:
@@ -319,8 +349,7 @@ class Coordinator:
             raise ServerRolledBack(found=found, expected=serial)
         if self._folder is None or self._folder.opening(attempt.plan.work.digest()) is None:
             return False
-        target = attempt.plan.mean.target
-        if target is None or target.trust is Trust.CENTRAL:
+        if _is_exact(attempt.plan.mean):
             raise OpeningUnfinished(result.withheld, least=attempt.plan.session.threshold)
         self._folder.drop_opening(attempt.plan.work.digest())
         return attempt.resumed
@@ -399,6 +428,11 @@ class Coordinator:
             return
         report = RoundReport.of(plan, result, outcome, reason, culprits=culprits, privacy=self._account.privacy)
         tell(self._observers, report)
+
+
+def _is_exact(mean: SecureMean) -> bool:
+    """Return whether the server sees exact sums, since nodes add no noise."""
+    return mean.target is None or mean.target.trust is Trust.CENTRAL
 
 
 def _session(mean: SecureMean, work: Work, serial: int, session_id: bytes) -> Session:

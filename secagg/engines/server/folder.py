@@ -11,6 +11,7 @@ name, and learns means before they are published.
 import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -25,10 +26,11 @@ from secagg.engines.wire.parcel import LARGEST_SERIAL
 from secagg.errors import CoordinatorError
 from secagg.files import write_whole
 from secagg.storage.folder_lock import FolderLock
-from secagg.storage.key_files import PUBLIC_NAME, read_committee_key
+from secagg.storage.key_files import PUBLIC_NAME
 from secagg.storage.labelled_file import KeyFileError, fill_labelled, read_labelled
 from secagg.storage.node_keys import read_coordinator
 from secagg.storage.roster_file import ROSTER_NAME, RosterFile
+from secagg.storage.seed_keys import read_committee_of_any_kind
 
 _SERIAL: Final = "serial"
 _RELEASE: Final = "release"
@@ -55,7 +57,7 @@ class CoordinatorFolder:
         identity: The coordinator's identity.
         sealing: The key of openings, 32 bytes.
         run_id: The name of the run, 32 hexadecimal digits.
-        parties: Whom it knows.
+        parties: Whom it knows; see `renew_committee`.
     """
 
     def __init__(self, path: Path, lock: FolderLock, *, members: Sequence[int]) -> None:
@@ -64,7 +66,7 @@ class CoordinatorFolder:
         self.identity, run = read_coordinator(path)
         self.run_id: Final = run.hex()
         self.sealing: Final = _sealing_key(self.identity)
-        self.parties: Final = _parties(path, members)
+        self.parties = _parties(path, members)
         self._serial = self._read_serial()
 
     @classmethod
@@ -110,6 +112,25 @@ class CoordinatorFolder:
                 "it from its maker, and compare its fingerprint."
             )
         return self.parties.roster
+
+    def renew_committee(self) -> None:
+        """Read the committee's file again, in whose place that of the next epoch may be by now.
+
+        Raises:
+            CoordinatorError: The file is missing or damaged, or names another committee than the one before.
+        """
+        committee, path = self.parties.committee, self._path / PUBLIC_NAME
+        if committee is None:
+            return
+        with _typed():
+            key = read_committee_of_any_kind(path)
+        if key.pin != committee.key.pin:
+            raise CoordinatorError(
+                f"{path}: expected the committee with the pin {committee.key.pin.hex()}, perhaps in another epoch, "
+                f"found one with the pin {key.pin.hex()}. Nodes accept only the one that they have pinned. Put the "
+                "right file in its place, or start the coordinator again once all nodes have pinned the new committee."
+            )
+        self.parties = replace(self.parties, committee=replace(committee, key=key))
 
     def next_serial(self) -> int:
         """Return the serial of a new attempt, once it is on the disk.
@@ -209,7 +230,7 @@ def _parties(path: Path, members: Sequence[int]) -> Parties:
     roster, key = path / ROSTER_NAME, path / PUBLIC_NAME
     return Parties(
         roster=RosterFile.read(roster).roster if roster.exists() else None,
-        committee=Committee(key=read_committee_key(key), members=tuple(members)) if key.exists() else None,
+        committee=Committee(key=read_committee_of_any_kind(key), members=tuple(members)) if key.exists() else None,
     )
 
 

@@ -1,8 +1,12 @@
-"""The state of an opening: the server before the last step of a session, in bytes from which another process goes on.
+"""The state of an opening: the server before a step that opens, in bytes from which another process goes on.
 
-The last step is the only one with which a sum can be opened. A server that starts a new session in its place could open
-a second sum, of nearly the same clients. So a server that has crashed goes on with the opening: it sends the same
-requests again, byte for byte, and nodes that have answered give the replies that they have kept.
+In most protocols only the last step opens a sum. A server that starts a new session in its place could open a second
+sum, of nearly the same clients. So a server that has crashed goes on with the opening: it sends the same requests
+again, byte for byte, and nodes that have answered give the replies that they have kept.
+
+In a protocol whose parties first agree on the contributors, and then open, an opening begins with the step in which
+they agree. The state is kept before each step from that one on, in the place of the one before: nodes that have
+answered a later step do not answer an earlier one again.
 
 The server's state is sealed under the server's key. The requests are not: every one of them leaves the server. Equal
 requests, which a committee gets, are kept once.
@@ -17,11 +21,12 @@ from protocols.crypto.entropy import Entropy
 from protocols.crypto.secret import Secret
 from protocols.errors import DamagedSnapshot
 from protocols.machine import Continue, Server
+from protocols.secure_sum import SecureSum
 from secagg.engines.base import RoundPlan
 
 
 class OpeningState(Message, frozen=True):
-    """The server before the last step, and its requests.
+    """The server before a step that opens, and its requests.
 
     Attributes:
         step: The name of the step.
@@ -37,7 +42,7 @@ class OpeningState(Message, frozen=True):
 
     @classmethod
     def of(cls, server: Server, asking: Continue, *, key: Secret, entropy: Entropy) -> "OpeningState":
-        """Return the opening of a server that has asked for its last step, of which nothing has been sent."""
+        """Return the opening of a server that has asked for such a step, of which nothing has been sent."""
         indices: dict[bytes, int] = {}
         requests = tuple((party, indices.setdefault(body, len(indices))) for party, body in asking.requests.items())
         return cls(asking.step, tuple(indices), requests, memoryview(server.snapshot(key, entropy=entropy)))
@@ -71,14 +76,21 @@ class OpeningState(Message, frozen=True):
         """
         server = Server.restore(plan.mean.protocol, plan.session, bytes(self.snapshot), key=key)
         requests: Mapping[int, bytes] = {party: self.bodies[index] for party, index in self.requests}
-        last = plan.mean.protocol.steps[-1].name
-        if not self.step == server.step == last or server.missing != requests.keys():
+        opens = self.step in opening_steps(plan.mean.protocol)
+        if not opens or self.step != server.step or server.missing != requests.keys():
             raise _damaged()
         return server, Continue(self.step, requests)
 
 
+def opening_steps(protocol: SecureSum) -> frozenset[str]:
+    """Return the names of the steps that open: from the first one that reveals; the last one if none does."""
+    names = [row.name for row in protocol.steps]
+    revealing = [number for number, row in enumerate(protocol.steps) if row.reveals is not None]
+    return frozenset(names[min(revealing, default=len(names) - 1) :])
+
+
 def _damaged() -> DamagedSnapshot:
     return DamagedSnapshot(
-        "opening: expected the bytes that were kept before the last step of this session, found others. Nothing was "
-        "sent. Restore the file from where it was kept."
+        "opening: expected the bytes that were kept before a step of this session that opens, found others. Nothing "
+        "was sent. Restore the file from where it was kept."
     )

@@ -10,7 +10,6 @@ from protocols import Adversary, SecureSum
 from protocols.cohort import whole_clients
 from protocols.errors import ParameterError
 from protocols.replay import are_kept_apart
-from protocols.seeds import SeedSum
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.checks import check_choice
@@ -168,17 +167,11 @@ def averaging(
         max_weight: See `SecureMean.plan`.
 
     Raises:
-        ConfigurationError: `adversary` is not a kind of server, or no engine runs the protocol. Raised by the plan:
-            there is no roster against a malicious server, or the protocol's least number of contributors is not
-            reached.
+        ConfigurationError: `adversary` is not a kind of server. Raised by the plan: there is no roster against a
+            malicious server, or the protocol's least number of contributors is not reached.
         ParameterError: Raised by the plan: the protocol has no parameters for such a cohort, or two exact sums of the
             same inputs could differ in one client.
     """
-    if issubclass(protocol, SeedSum):
-        raise ConfigurationError(
-            f"protocol: expected one that a coordinator runs, found {protocol.name}, whose committee neither "
-            "coordinators nor nodes can read. Use another one, or `secagg train`, which simulates all parties."
-        )
     return Averaging(
         protocol=protocol,
         clip_l2=clip_l2,

@@ -65,8 +65,8 @@ def check_no_sample(mean: SecureMean) -> None:
 def check_sizes(mean: SecureMean, work: Work) -> None:
     """Check that what a coordinator sends and keeps in a round can be encoded; `SecureSum.validate` checks messages.
 
-    Before the last step it keeps the server's state, and the different requests of that step, in one byte string. The
-    state is a vector, and with a committee all contributions, which are the requests too. These bounds are at most
+    Before a step that opens it keeps the server's state, and the different requests of that step, in one byte string.
+    The state is a vector, and with a committee all contributions, which are the requests too. These bounds are at most
     twice what is kept.
 
     Raises:
@@ -77,7 +77,7 @@ def check_sizes(mean: SecureMean, work: Work) -> None:
     words = session.length * word_dtype(session.modulus).itemsize
     lengths = {
         "work of the round": sum(map(len, work.pieces())),
-        "server's state before the last step": words + (2 * message if mean.protocol.needs_committee else message),
+        "server's state before a step that opens": words + (2 * message if mean.protocol.needs_committee else message),
         "longest array of the mean": max(
             (_FLOAT_BYTES * math.prod(shape) for shape in mean.encoding.shapes), default=0
         ),

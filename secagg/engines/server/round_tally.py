@@ -76,7 +76,7 @@ class RoundTally:
         finally:
             left = tuple(sorted(missing()))
             if left:
-                self.dropped[name] = left
+                self.dropped[name] = tuple(sorted({*self.dropped.get(name, ()), *left}))  # A step may repeat.
             self.steps.append(
                 StepFigures(
                     step=name,

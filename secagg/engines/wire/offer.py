@@ -2,8 +2,12 @@
 
 An offer has no field that follows from others, so that no field can be a lie. The sensitivity, the number of
 coordinates, the number of noise shares that count and the rules of attached secrets are computed by each party. It has
-no roster and no committee's key either: each party uses its own. And it has no epsilon, since a party computes what a
-release costs from the noise, the encoding and the number of contributors that it takes to be honest.
+no roster and no key that a dealer has shared out: each party uses its own. And it has no epsilon, since a party
+computes what a release costs from the noise, the encoding and the number of contributors that it takes to be honest.
+
+A committee by replicated seeds is the one exception, since its members have new keys in each epoch. The offer carries
+the certificates of the epoch, which are public and signed. A party accepts them if the committee has the pin that the
+party has pinned. The time at which the session expires follows from the certificates, so it is no field either.
 
 `Offer.build` makes the mean and the session that the coordinator has, or refuses the offer. It accepts only what
 `SecureMean.plan` can have made, as far as that can be told without the target of the noise. Whether a node wants to
@@ -32,6 +36,8 @@ from protocols.registry import (
     parameters_of,
     raise_interruption,
 )
+from protocols.seeds.committee import MOST_BYTES as MOST_COMMITTEE_BYTES
+from protocols.seeds.committee import SeedCommittee
 from protocols.session import MAX_CLIENT_ID
 from secagg.aggregation.encoding import Encoding, Weighting
 from secagg.aggregation.mean import SecureMean
@@ -80,6 +86,7 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         signed: Whether the session has a roster of the cohort's identities.
         inputs: The digest of what the inputs are made for, 32 bytes; see `Work.digest`.
         members: The ids of the committee's members; the first holds key share 1. Empty without a committee.
+        epoch: The bytes of a committee by replicated seeds in one epoch; empty for any other committee and without one.
     """
 
     session_id: Annotated[bytes, Meta(min_length=SESSION_ID_BYTES, max_length=SESSION_ID_BYTES)]
@@ -100,6 +107,7 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     signed: bool
     inputs: Annotated[bytes, Meta(min_length=DIGEST_BYTES, max_length=DIGEST_BYTES)]
     members: _Parties
+    epoch: Annotated[bytes, Meta(max_length=MOST_COMMITTEE_BYTES)]
 
     @property
     def serial(self) -> int:
@@ -120,6 +128,7 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
             ConfigurationError: No party can make this session again from an offer.
         """
         encoding, terms = mean.encoding, mean.target
+        key = None if session.committee is None else session.committee.key
         law, scale = (None, None) if mean.noise is None else law_of(mean.noise)
         try:
             offer = cls(
@@ -141,9 +150,9 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
                 signed=session.roster is not None,
                 inputs=inputs,
                 members=session.committee_members,
+                epoch=key.to_bytes() if isinstance(key, SeedCommittee) else b"",
             )
             read = cls.from_bytes(offer.to_bytes())
-            key = None if session.committee is None else session.committee.key
             again, its_session = read.build(session.roster, key)
             same = again.protocol.digest(its_session) == mean.protocol.digest(session)
         except (ParameterError, MalformedMessage) as error:
@@ -187,7 +196,7 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 
         Args:
             roster: All identities that the party has pinned, at least those of the cohort; None if it has none.
-            committee_key: The key of the committee that the party has pinned; None if it has none.
+            committee_key: The key of the committee that the party has pinned, of any epoch; None if it has none.
 
         Raises:
             MalformedMessage: No `SecureMean.plan` can have made such a session, or the party lacks a key for it.
@@ -288,12 +297,30 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
             _refuse("signed", "no signatures, since this party has no roster")
         return roster.of(self.clients)
 
-    def _committee(self, key: CommitteeKey | None) -> Committee | None:
+    def _committee(self, pinned: CommitteeKey | None) -> Committee | None:
         if not self.members:
+            if self.epoch:
+                _refuse("epoch", "none without members of a committee")
             return None
-        if key is None:
+        if pinned is None:
             _refuse("members", "no committee, since this party has no committee's key")
+        key = self._in_epoch(pinned) if isinstance(pinned, SeedCommittee) else pinned
+        if key is pinned and self.epoch:
+            _refuse("epoch", "none, since this party has pinned the key of a committee with a dealer")
         return Committee(key=key, members=self.members)
+
+    def _in_epoch(self, pinned: SeedCommittee) -> SeedCommittee:
+        """Return the pinned committee in the epoch of the offer. Every signature is verified, and no date is."""
+        try:
+            found = SeedCommittee.from_bytes(self.epoch)
+        except ParameterError as error:
+            raise MalformedMessage(f"offer, epoch: {error}") from None
+        if found.pin != pinned.pin:
+            raise MalformedMessage(
+                f"offer, epoch: expected the committee with the pin {pinned.pin.hex()}, which this party has pinned, "
+                f"found one with the pin {found.pin.hex()}"
+            )
+        return found
 
 
 _DECODER: Final = msgspec.msgpack.Decoder(Offer)

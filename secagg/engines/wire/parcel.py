@@ -83,6 +83,9 @@ class Refusal(StrEnum):
     OTHER_INPUTS = "other-inputs"
     """The work is not that of the offer."""
 
+    EXPIRED = "expired"
+    """By the node's clock, the session has expired, or a key of its committee is not valid."""
+
     BUSY = "busy"
     """Another request is being answered."""
 

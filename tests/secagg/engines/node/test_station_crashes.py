@@ -30,6 +30,10 @@ PLAYS: Final = {
     "paillier, member": (Cohort(protocol="paillier"), 21),
     "paillier, malicious, both": (Cohort(protocol="paillier", adversary=MALICIOUS), 2),
     "oneshot, malicious, both": (Cohort(protocol="oneshot", adversary=MALICIOUS), 2),
+    "seeds, client": (Cohort(protocol="seeds"), 5),
+    "seeds, both": (Cohort(protocol="seeds"), 2),
+    "seeds, member": (Cohort(protocol="seeds"), 21),
+    "seeds, malicious, both": (Cohort(protocol="seeds", adversary=MALICIOUS), 2),
 }
 
 THOROUGH: Final = ("secagg",)
@@ -46,6 +50,10 @@ SLOW: Final = {
     "paillier, member": 1,
     "paillier, malicious, both": 2,
     "oneshot, malicious, both": 4,
+    "seeds, client": 1,
+    "seeds, both": 2,
+    "seeds, member": 2,
+    "seeds, malicious, both": 3,
 }
 """The plays that take longest, and the distance of the points that are tried in them. The long test tries all."""
 

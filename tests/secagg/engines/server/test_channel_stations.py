@@ -33,6 +33,8 @@ CASES = [
         ("secagg", Adversary.CURIOUS),
         ("secagg-plus", Adversary.MALICIOUS),
         ("lightsecagg", Adversary.CURIOUS),
+        ("seeds", Adversary.CURIOUS),
+        ("seeds", Adversary.MALICIOUS),
     )
 ]
 
@@ -168,6 +170,8 @@ def entropies_of(cohort: Cohort) -> dict[int, Entropy]:
         ("secagg-plus", Adversary.MALICIOUS),
         ("lightsecagg", Adversary.CURIOUS),
         ("paillier", Adversary.MALICIOUS),
+        ("seeds", Adversary.CURIOUS),
+        ("seeds", Adversary.MALICIOUS),
     ],
 )
 def test_machines_say_the_same_bytes_in_memory_and_through_stations_and_a_channel(

@@ -8,7 +8,8 @@ from typing import Any, Final
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from protocols import Roster, errors
+from protocols import Roster, SeedCommittee, errors
+from protocols.committee import CommitteeKey
 from protocols.crypto.paillier.threshold import ThresholdKey
 from protocols.errors import MalformedMessage
 from protocols.registry import available
@@ -26,8 +27,9 @@ _REQUESTS: Final[dict[str, dict[str, Any]]] = {case["name"]: case for case in _P
 _REPLIES: Final[dict[str, dict[str, Any]]] = {case["name"]: case for case in _PARCELS["replies"]}
 _ROSTER: Final = Roster({int(client): bytes.fromhex(key) for client, key in _OFFERS["roster"].items()})
 _KEY: Final = ThresholdKey.from_bytes(bytes.fromhex(_OFFERS["committee_key"]))
+_SEEDS: Final = SeedCommittee.from_bytes(bytes.fromhex(_OFFERS["seed_committee"]))
 _LIMITS: Final = Limits(work_bytes=1000, body_bytes=1000)
-_BYTES: Final = ("session_id", "inputs", "offer", "work", "body")
+_BYTES: Final = ("session_id", "inputs", "epoch", "offer", "work", "body")
 
 
 def fields_of(case: dict[str, Any]) -> dict[str, Any]:
@@ -38,6 +40,11 @@ def fields_of(case: dict[str, Any]) -> dict[str, Any]:
 def opened(data: bytes) -> Request:
     key = bytes.fromhex(_PARCELS["coordinator"])
     return open_request(data, coordinator=key, receiver=_PARCELS["receiver"], limits=_LIMITS)
+
+
+def pinned_for(case: dict[str, Any]) -> CommitteeKey:
+    """Return the committee that a party has pinned for the protocol of a case."""
+    return _SEEDS if case["fields"]["protocol"] == "seeds" else _KEY
 
 
 def twins(cases: dict[str, dict[str, Any]]) -> Iterator[Any]:
@@ -52,7 +59,7 @@ def test_recorded_offer_builds_the_recorded_session(name: str) -> None:
     data = bytes.fromhex(case["data"])
     offer = Offer.from_bytes(data)
     assert offer.to_bytes() == data
-    mean, session = offer.build(_ROSTER, _KEY)
+    mean, session = offer.build(_ROSTER, pinned_for(case))
     assert mean.protocol.digest(session).hex() == case["digest"]
     assert (offer.serial, offer.context().hex()) == (case["serial"], case["context"])
     assert Offer.of(mean, session, offer.serial, offer.inputs) == offer
@@ -74,7 +81,7 @@ def test_every_protocol_has_a_recorded_offer() -> None:
 def test_bad_offer_is_refused(case: dict[str, Any], twin: dict[str, Any]) -> None:
     assert twin["data"] != case["data"]
     with pytest.raises(MalformedMessage):
-        Offer.from_bytes(bytes.fromhex(twin["data"])).build(_ROSTER, _KEY)
+        Offer.from_bytes(bytes.fromhex(twin["data"])).build(_ROSTER, pinned_for(case))
 
 
 @pytest.mark.parametrize("name", _REQUESTS)
