@@ -15,7 +15,7 @@ from secagg.audit.sums.replay import SameTape, TapeBytes
 from secagg.audit.sums.samplers import MaskWords
 from secagg.audit.sums.secrecy import NoSecrets
 from secagg.audit.sums.streams import StreamsOnce
-from secagg.audit.sums.subject import SumSubject, is_audited
+from secagg.audit.sums.subject import SumSubject
 
 ATTACKS: Final[tuple[Attack[Any], ...]] = (
     ExactSum(),
@@ -39,14 +39,11 @@ _PACKAGE: Final = "protocols"
 
 
 def shipped() -> tuple[Subject, ...]:
-    """Return every protocol of this distribution that protects its clients, for each server that it protects from.
-
-    Protocols of which audits can make no cohort are left out.
-    """
+    """Return every protocol of this distribution that protects its clients, for each server that it protects from."""
     return tuple(
         SumSubject.suggested(kind, adversary=adversary)
         for kind in loadable().values()
-        if kind.__module__.partition(".")[0] == _PACKAGE and is_audited(kind)
+        if kind.__module__.partition(".")[0] == _PACKAGE
         for adversary in kind.adversaries
     )
 
