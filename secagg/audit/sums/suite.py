@@ -14,6 +14,7 @@ from secagg.audit.sums.refusals import RefusedInputs
 from secagg.audit.sums.replay import SameTape, TapeBytes
 from secagg.audit.sums.samplers import MaskWords
 from secagg.audit.sums.secrecy import NoSecrets
+from secagg.audit.sums.seed_inputs import SeedsByDefinition
 from secagg.audit.sums.streams import StreamsOnce
 from secagg.audit.sums.subject import SumSubject
 
@@ -30,6 +31,7 @@ ATTACKS: Final[tuple[Attack[Any], ...]] = (
     PolynomialsOnce(),
     CoefficientWords(),
     MaskWords(),
+    SeedsByDefinition(),
     EncryptionWords(),
     LatticeWords(),
 )

@@ -21,6 +21,7 @@ from secagg.audit.sums.exposure import FreshReplies, MessageSizes
 from secagg.audit.sums.independence import Correlation
 from secagg.audit.sums.indistinguishable import SameSum, SameSumColluding
 from secagg.audit.sums.padded import PaddedWords
+from secagg.audit.sums.seed_inputs import CopiedMachine, SeedColluders
 from secagg.audit.sums.uniformity import FullWords, SmallResidues
 
 ATTACKS: Final[tuple[Attack[Any], ...]] = (
@@ -48,4 +49,6 @@ ATTACKS: Final[tuple[Attack[Any], ...]] = (
     Differencing(),
     SecondAttempt(),
     ForbiddenSums(),
+    SeedColluders(),
+    CopiedMachine(),
 )
