@@ -95,7 +95,9 @@ def _shown(heard: Heard) -> str:
     """Return where a secret is shown, in words; empty if none is."""
     always, last = _standing(heard), heard.cohort.protocol.steps[-1].name
     final = [each.data for each in heard.view if each.step == last and each.sender is not None]
-    designed = [] if isinstance(heard.cohort.protocol, PairwiseMasking | LightSecAgg | EncryptedSum | SeedSum) else final
+    designed = (
+        [] if isinstance(heard.cohort.protocol, PairwiseMasking | LightSecAgg | EncryptedSum | SeedSum) else final
+    )
     found = _in_messages(heard, always, _drawn(heard, []), designed) or _in_revealed(heard)
     return found or next(_elsewhere(heard, (always, _drawn(heard, designed), _shares(heard, final))), "")
 

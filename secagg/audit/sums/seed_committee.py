@@ -45,7 +45,12 @@ def _epoch_key(identity: Identity, at: int, epoch: int) -> EpochKey:
     """Return a member's key of an epoch, which follows from a tape; `MemberCertificate.issue` draws one itself."""
     key = HpkeKey(Secret(Tape(b"member", f"key {at} of epoch {epoch}")(_KEY_BYTES)))
     unsigned = MemberCertificate(
-        identity=identity.public, epoch=epoch, not_before=0, not_after=NEVER_S, public_key=key.public, signature=bytes(64)
+        identity=identity.public,
+        epoch=epoch,
+        not_before=0,
+        not_after=NEVER_S,
+        public_key=key.public,
+        signature=bytes(64),
     )
     signed = unsigned.to_bytes()[: -len(unsigned.signature)]
     return EpochKey(MemberCertificate.from_bytes(signed + identity.sign(signed)), key)

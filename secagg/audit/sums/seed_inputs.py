@@ -111,7 +111,9 @@ class CopiedMachine(Attack[SumSubject]):
                 modular_difference(first, second, modulus),
                 modular_difference(random_inputs(cohort, seed)[one], vector, modulus),
             ):
-                found = f"Client {one} was copied and drew the same seeds {where}. Its padded vectors show a difference."
+                found = (
+                    f"Client {one} was copied and drew the same seeds {where}. Its padded vectors show a difference."
+                )
                 return Result(
                     statistic="attacks that succeeded", value=1.0, threshold=1.0, rejected=True, evidence=found
                 )

@@ -51,7 +51,13 @@ class StreamsOnce(Attack[SumSubject]):
         del plan
         cohort, spy = subject.cohort(_CLIENTS, length=_LENGTH), CipherSpy()
         with spy.watching():
-            record(cohort, random_inputs(cohort, seed), tapes_of(seed), watcher=spy, members=0 if is_encrypted(cohort) else None)
+            record(
+                cohort,
+                random_inputs(cohort, seed),
+                tapes_of(seed),
+                watcher=spy,
+                members=0 if is_encrypted(cohort) else None,
+            )
         found = next(_reuses(spy), "")
         seen = f"{len(spy.expansions)} keystreams and {len(spy.sealings)} sealed texts"
         return Result(statistic=f"reuses among {seen}", value=float(bool(found)), rejected=bool(found), evidence=found)

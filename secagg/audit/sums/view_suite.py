@@ -14,6 +14,7 @@ from secagg.audit.sums.attacks.replay import Replay
 from secagg.audit.sums.attacks.retry import RepeatedRound, RestartedClient
 from secagg.audit.sums.attacks.second_attempt import SecondAttempt
 from secagg.audit.sums.attacks.second_request import SecondRequest
+from secagg.audit.sums.attacks.seed_openings import SeedOpenings, SubstitutedMembers
 from secagg.audit.sums.attacks.split_views import SplitViews
 from secagg.audit.sums.attacks.substituted_keys import SubstitutedKeys
 from secagg.audit.sums.attacks.thresholds import TooFew, TwoSums
@@ -51,4 +52,6 @@ ATTACKS: Final[tuple[Attack[Any], ...]] = (
     ForbiddenSums(),
     SeedColluders(),
     CopiedMachine(),
+    SeedOpenings(),
+    SubstitutedMembers(),
 )
