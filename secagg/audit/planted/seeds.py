@@ -1,21 +1,20 @@
 """Planted bugs of sums by replicated seeds: members that skip a rule, and clients that derive or draw too little."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from protocols import Adversary, Keyholder, Secret, SeedCommittee, SeedSum, Session
 from protocols.crypto.entropy import Entropy
 from protocols.errors import RemoteError
 from protocols.seeds.derived import SEED_BYTES, Derived
-from protocols.seeds.messages import Agreement, Certificate, Proposal, SumShares
+from protocols.seeds.messages import Certificate, SumShares
 from protocols.seeds.party import SeedParty
 from protocols.session import Participant
 from secagg.audit.planted.base import Planted
-from secagg.audit.planted.parties import Around, with_clients
+from secagg.audit.planted.parties import with_clients
 from secagg.audit.planted.patch import replaced
-from secagg.audit.planted.steps import Steps, with_answers
+from secagg.audit.planted.steps import with_answers
 from secagg.audit.sums.subject import SumSubject
 
 _OPEN: Final = SeedParty.open_sum
@@ -43,66 +42,36 @@ def _no_info(derived: Derived, seed_hashes: bytes, *, client: int, member: int) 
     return b""
 
 
-class _Seeds(SeedSum):
-    """SeedSum in which the parties' answers to some steps run in a context."""
-
-    around: Around
-    names: tuple[str, ...] = ()
-
-    @property
-    def steps(self) -> Steps:
-        """See `SecureSum.steps`."""
-        return with_clients(super().steps, type(self).around, *type(self).names)
-
-
-class SkippedCertificate(_Seeds):
+class SkippedCertificate(SeedSum):
     """A member reveals its sums without a look at the certificate."""
 
-    names = ("open_sum",)
-
-    @staticmethod
-    def around() -> AbstractContextManager[object]:
-        """Leave the check out."""
-        return replaced(SeedParty, "_check_certificate", _unchecked)
+    steps = with_clients(  # type: ignore[assignment]  # The same rows, of parties of any class.
+        SeedSum.steps, lambda: replaced(SeedParty, "_check_certificate", _unchecked), "open_sum"
+    )
 
 
-class SmallQuorum(_Seeds):
+class SmallQuorum(SeedSum):
     """Half of the members are a quorum for a member."""
 
-    names = ("open_sum",)
-
-    @staticmethod
-    def around() -> AbstractContextManager[object]:
-        """Count half of the members as a quorum."""
-        return replaced(SeedCommittee, "threshold", property(_half))
+    steps = with_clients(  # type: ignore[assignment]  # As above.
+        SeedSum.steps, lambda: replaced(SeedCommittee, "threshold", property(_half)), "open_sum"
+    )
 
 
-class SeedAsPadKey(_Seeds):
+class SeedAsPadKey(SeedSum):
     """A pad is expanded from the seed itself, so it is bound to no session and to no client."""
 
-    @staticmethod
-    def around() -> AbstractContextManager[object]:
-        """Use seeds as keys of pads."""
-        return replaced(Derived, "pad_key", _seed_itself)
+    steps = with_clients(  # type: ignore[assignment]  # As above.
+        SeedSum.steps, lambda: replaced(Derived, "pad_key", _seed_itself)
+    )
 
 
-class UnboundBoxes(_Seeds):
+class UnboundBoxes(SeedSum):
     """Boxes are bound to no session, client and member."""
 
-    @staticmethod
-    def around() -> AbstractContextManager[object]:
-        """Bind boxes to nothing."""
-        return replaced(Derived, "box_info", _no_info)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EarlyClaims(SeedSum):
-    """A member that refuses a certificate still shows its claims, and only withholds the sums."""
-
-    @property
-    def steps(self) -> Steps:
-        """See `SecureSum.steps`."""
-        return with_answers(super().steps, {"open_sum": _claiming})
+    steps = with_clients(  # type: ignore[assignment]  # As above.
+        SeedSum.steps, lambda: replaced(Derived, "box_info", _no_info)
+    )
 
 
 def _claiming(party: SeedParty, certificate: Certificate) -> SumShares:
@@ -116,6 +85,12 @@ def _claiming(party: SeedParty, certificate: Certificate) -> SumShares:
 def _without_sums(certificate: Certificate) -> Certificate:
     """Return a certificate that asks for no sums."""
     return Certificate(certificate.signers, certificate.signatures, ())
+
+
+class EarlyClaims(SeedSum):
+    """A member that refuses a certificate still shows its claims, and only withholds the sums."""
+
+    steps = with_answers(SeedSum.steps, {"open_sum": _claiming})  # type: ignore[assignment]  # As above.
 
 
 class _ForgetfulOpenings:
@@ -135,10 +110,6 @@ class _LateRecord(SeedParty):
             keyholder = replace(keyholder, openings=_ForgetfulOpenings())
         super().__init__(derived, replace(participant, keyholder=keyholder))
 
-    def agree(self, proposal: Proposal) -> Agreement:
-        """Sign without a record of it."""
-        return super().agree(proposal)
-
     def open_sum(self, certificate: Certificate) -> SumShares:
         """Record the contributors, and open their sum."""
         if self._late is not None:
@@ -154,21 +125,16 @@ class _LateRecord(SeedParty):
         return super().open_sum(certificate)
 
 
-@dataclass(frozen=True, kw_only=True)
 class LateRecord(SeedSum):
     """Members record what they open, and not what they have signed."""
 
-    @property
-    def steps(self) -> Steps:
-        """See `SecureSum.steps`."""
-        return with_answers(super().steps, {"open_sum": _LateRecord.open_sum})
+    steps = with_answers(SeedSum.steps, {"open_sum": _LateRecord.open_sum})  # type: ignore[assignment]  # As above.
 
     def client_party(self, session: Session, participant: Participant) -> SeedParty:
         """See `SecureSum.client_party`."""
         return _LateRecord(self._derived(session), participant)
 
 
-@dataclass(frozen=True, kw_only=True)
 class OneSeed(SeedSum):
     """A client draws one seed and uses it for all sets."""
 
