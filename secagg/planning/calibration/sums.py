@@ -14,6 +14,7 @@ from protocols import (
     Adversary,
     ClientTerms,
     Committee,
+    CommitteeShare,
     Identity,
     Keyholder,
     MemberShare,
@@ -97,6 +98,7 @@ def run(
     protocol, ids = suggested.with_headroom(), tuple(range(clients))
     key, shares = committee if committee is not None and kind.needs_committee else (None, ())
     members = () if key is None else tuple(range(clients, clients + key.members))
+    held: dict[int, CommitteeShare] = dict(zip(members, shares, strict=True))
     identities = {client: Identity.generate() for client in ids} if adversary is Adversary.MALICIOUS else {}
     roster = Roster({client: each.public for client, each in identities.items()}) if identities else None
     session = Session(
@@ -118,7 +120,7 @@ def run(
         terms={} if roster is None else {c: _terms(each, session, roster) for c, each in identities.items()},
         keyholders={
             member: Keyholder(share=share, openings=MemoryOpenings(), minimum_contributors=2, roster=roster)
-            for member, share in zip(members, shares, strict=True)
+            for member, share in held.items()
         },
         drops={_input_step(protocol): dropped},
         clock=time.process_time,
