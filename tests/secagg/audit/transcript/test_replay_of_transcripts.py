@@ -83,7 +83,7 @@ def test_honest_session_with_drops_is_not_rejected(name: str, file: Path) -> Non
     assert (found.sessions, found.head) == (1, made.head.hex())
     assert [check.id for check in found.checks] == list(STATEMENTS)
     unsigned = {SIGNATURES, ROSTER} if scenario.session.roster is None else set()
-    keyless = {KEYS} if name.split("-")[0] in ("plain", "paillier", "oneshot") else set()
+    keyless = {KEYS} if name.split("-")[0] in ("plain", "paillier", "oneshot", "seeds") else set()
     assert untested(found) == unsigned | keyless | ({VECTORS} if name == "plain" else set())
 
 
