@@ -16,6 +16,7 @@ from secagg.audit.planted import files as planted_files
 from secagg.audit.planted import means as planted_means
 from secagg.audit.planted import mechanisms as planted_mechanisms
 from secagg.audit.planted import nodes as planted_nodes
+from secagg.audit.planted import seeds as planted_seeds
 from secagg.audit.planted import sums as planted_sums
 from secagg.audit.planted import views as planted_views
 from secagg.audit.planted.base import Planted
@@ -51,6 +52,7 @@ PLANTED: Final[tuple[Planted, ...]] = tuple(
             *planted_files.PLANTED,
             *planted_cohorts.PLANTED,
             *planted_nodes.PLANTED,
+            *planted_seeds.PLANTED,
         ),
         key=lambda planted: planted.number,
     )

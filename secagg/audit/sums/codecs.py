@@ -29,9 +29,10 @@ def encrypted(cohort: Cohort) -> EncryptedSum:
 def members_at(level: Level, cohort: Cohort) -> int | None:
     """Return how many committee members answer in a session that is replayed; None for all of them, to its end.
 
-    At quick level it is one, and none for OneShot: its committee runs the code of PaillierSum's, ten times as long.
+    Of sums of encrypted vectors it is one at quick level, and none for OneShot: its committee runs the code of
+    PaillierSum's, ten times as long.
     """
-    if level is Level.FULL:
+    if level is Level.FULL or not is_encrypted(cohort):
         return None
     return 0 if isinstance(cohort.protocol, OneShot) else 1
 

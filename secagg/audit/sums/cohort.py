@@ -6,7 +6,18 @@ from dataclasses import dataclass, field
 
 from numpy.typing import ArrayLike
 
-from protocols import Client, ClientTerms, Identity, Keyholder, Secret, SecureSum, Server, Session, Transmission
+from protocols import (
+    Client,
+    ClientTerms,
+    Identity,
+    Keyholder,
+    Secret,
+    SecureSum,
+    SeedCommittee,
+    Server,
+    Session,
+    Transmission,
+)
 from protocols.committee import CommitteeShare
 from protocols.crypto.entropy import Entropy
 from protocols.replay import MemoryOpenings, MemoryRecord, OpeningRecord, SessionRecord
@@ -39,6 +50,21 @@ class Cohort:
     def parties(self) -> tuple[int, ...]:
         """All clients, and the committee members that are not clients."""
         return tuple(dict.fromkeys((*self.session.clients, *self.session.committee_members)))
+
+    @property
+    def opening(self) -> int:
+        """The number of committee members that a sum needs; 0 without a committee.
+
+        With replicated seeds, a quorum must agree; more than `colluding` members cover every set; and where the
+        committee has as many, 2 * colluding + 1 answers decide what the sum of each set is.
+        """
+        if self.session.committee is None:
+            return 0
+        key = self.session.committee.key
+        if not isinstance(key, SeedCommittee):
+            return key.threshold
+        least = 2 * key.colluding + 1
+        return max(key.quorum, least if key.members >= least else key.colluding + 1)
 
     def attached(self, client: int) -> tuple[Secret, ...]:
         """Return the secrets that a client attaches, as many as the session has rules."""

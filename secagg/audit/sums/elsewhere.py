@@ -13,7 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from secagg.audit.seeds import Tape
+from secagg.audit.sums.cohort import Cohort
 from secagg.audit.sums.recorded import Recorded, replayed, tapes_of
+from secagg.audit.sums.seed_twin import settled
 from secagg.audit.sums.subject import SumSubject
 
 _TIMEOUT_S: Final = 120
@@ -77,12 +80,21 @@ def hashes_here(errand: Errand) -> dict[int, list[str]]:
     cohort = errand.subject.cohort(errand.clients, length=errand.length)
     recorded = Recorded(cohort=cohort, inputs=errand.inputs, tapes={}, view=errand.view, finish=None)
     tape_of = tapes_of(errand.seed)
-    return {party: list(map(hashed, replayed(recorded, party, tape_of(party)))) for party in errand.parties}
+    return {party: hashes_again(recorded, party, tape_of(party)) for party in errand.parties}
 
 
-def hashed(reply: bytes) -> str:
-    """Return a hash of a reply."""
-    return hashlib.sha256(reply).hexdigest()
+def hashes_again(recorded: Recorded, party: int, tape: Tape) -> list[str]:
+    """Return a hash of each reply of a party that is run again alone."""
+    again = replayed(recorded, party, tape)
+    return [
+        hashed(recorded.cohort, party, reply.step, data)
+        for reply, data in zip(recorded.replies(party), again, strict=False)
+    ]
+
+
+def hashed(cohort: Cohort, party: int, step: str, reply: bytes) -> str:
+    """Return a hash of a reply, which is the same again if the party draws the same."""
+    return hashlib.sha256(settled(cohort, party, step, reply)).hexdigest()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from protocols.errors import ParameterError, RemoteError, TooFewSurvivors
 from protocols.session import Vector
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.seeds import generator_of
-from secagg.audit.sums.codecs import session_s
+from secagg.audit.sums.codecs import is_encrypted, session_s
 from secagg.audit.sums.cohort import Cohort
 from secagg.audit.sums.inputs import exact_sum, random_inputs, reach, residues
 from secagg.audit.sums.recorded import record, tapes_of
@@ -129,8 +129,8 @@ def _cohort(subject: SumSubject, clients: int) -> Cohort:
 
 
 def _cases(subject: SumSubject, three: Cohort, level: Level) -> Iterator[_Case]:
-    """Yield the sessions to run. Of protocols with a committee, which are slow, quick level runs two."""
-    brief = level is Level.QUICK and three.protocol.needs_committee
+    """Yield the sessions to run. Of sums of encrypted vectors, which are slow, quick level runs two."""
+    brief = level is Level.QUICK and is_encrypted(three)
     yield _Case(label="three clients at the extremes", clients=3, extreme=True)
     try:
         five = _cohort(subject, _CLIENTS)
@@ -147,9 +147,10 @@ def _cases(subject: SumSubject, three: Cohort, level: Level) -> Iterator[_Case]:
 def _tolerated(cohort: Cohort) -> Iterator[tuple[str, Drops]]:
     """Yield dropouts that the quorums allow: as many as possible in each step, and then one after the other."""
     session, steps = cohort.session, cohort.protocol.steps
-    spare = {Role.CLIENT: len(session.clients) - session.threshold, Role.COMMITTEE: 0}
-    if session.committee is not None:
-        spare[Role.COMMITTEE] = len(session.committee_members) - session.committee.key.threshold
+    spare = {
+        Role.CLIENT: len(session.clients) - session.threshold,
+        Role.COMMITTEE: len(session.committee_members) - cohort.opening,
+    }
     for row in steps:
         gone = _of(cohort, row.role)[1 : 1 + spare[row.role]]
         if gone:
@@ -171,8 +172,7 @@ def _excesses(cohort: Cohort) -> Iterator[tuple[str, Drops]]:
         )
     for row in cohort.protocol.steps:
         parties = _of(cohort, row.role)
-        committee = session.committee if row.role is Role.COMMITTEE else None
-        left = (session.threshold if committee is None else committee.key.threshold) - 1
+        left = (session.threshold if row.role is Role.CLIENT else cohort.opening) - 1
         yield f"{len(parties) - left} of {len(parties)} parties drop out in {row.name}", {row.name: parties[left:]}
 
 

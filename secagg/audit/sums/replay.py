@@ -12,9 +12,10 @@ from secagg.audit.everywhere import replaced_everywhere
 from secagg.audit.seeds import Tape, generator_of
 from secagg.audit.shifted import shifted_clocks
 from secagg.audit.sums.codecs import members_at, session_s
-from secagg.audit.sums.elsewhere import Errand, Unreachable, hashed, hashes_elsewhere
+from secagg.audit.sums.elsewhere import Errand, Unreachable, hashed, hashes_again, hashes_elsewhere
 from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.recorded import Recorded, record, replayed, tapes_of
+from secagg.audit.sums.seed_twin import settled
 from secagg.audit.sums.subject import SumSubject
 from secagg.audit.trapped import counted_randomness
 
@@ -32,6 +33,7 @@ class SameTape(Attack[SumSubject]):
 
     A session whose parties' replies are the same is the same session, since the server draws nothing. So parties are
     run again alone, with the recorded requests. Of a committee, `members_at` says how many members answer.
+    Of boxes whose randomness cannot be given, it is compared what they hold: see `seed_twin.settled`.
     """
 
     id = "replay.tape.same"
@@ -61,7 +63,7 @@ class SameTape(Attack[SumSubject]):
             return _result("other sources of randomness", f"randomness from another source was used: {found}")
         with shifted_clocks():
             for party in recorded.active:
-                again = [hashed(each) for each in replayed(recorded, party, tapes_of(seed)(party))]
+                again = hashes_again(recorded, party, tapes_of(seed)(party))
                 if different := _difference(recorded, party, again):
                     return _result("replies at another time", different)
         errand = Errand(
@@ -153,7 +155,7 @@ def _difference(recorded: Recorded, party: int, hashes: list[str]) -> str:
     """Return where a party's replies differ from the recorded ones, in words; empty if they are the same."""
     replies = recorded.replies(party)
     for at, reply in enumerate(replies):
-        if at >= len(hashes) or hashed(reply.data) != hashes[at]:
+        if at >= len(hashes) or hashed(recorded.cohort, party, reply.step, reply.data) != hashes[at]:
             return f"party {party} sends another reply in step {reply.step}"
     return ""
 
@@ -197,7 +199,9 @@ class _Observer:
     def observed(self, party: int, tape: Tape) -> Iterator[object]:
         """Yield each reply of a party, and at the end all exponents."""
         self._exponents = []
-        yield from replayed(self._recorded, party, tape)
+        recorded = self._recorded
+        for reply, data in zip(recorded.replies(party), replayed(recorded, party, tape), strict=False):
+            yield settled(recorded.cohort, party, reply.step, data)
         yield self._exponents
 
 

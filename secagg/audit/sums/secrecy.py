@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from protocols import Opening, Role, Transmission
+from protocols import MemberShare, Opening, Role, SeedSum, Transmission
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.errors import ParameterError
 from protocols.lightsecagg.protocol import LightSecAgg
@@ -23,7 +23,7 @@ from protocols.pairwise.protocol import PairwiseMasking
 from protocols.session import Extra
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.sums.canaries import Canaries
-from secagg.audit.sums.codecs import members_at, session_s
+from secagg.audit.sums.codecs import is_encrypted, members_at, session_s
 from secagg.audit.sums.cohort import Cohort, identity_of
 from secagg.audit.sums.heard import Heard
 from secagg.audit.sums.inputs import random_inputs
@@ -49,7 +49,7 @@ class NoSecrets(Attack[SumSubject]):
             cohort = _cohort(subject)
         except ParameterError as error:
             return Inapplicable(why=str(error))
-        trials = 1 if level is Level.QUICK and cohort.protocol.needs_committee else 2
+        trials = 1 if level is Level.QUICK and is_encrypted(cohort) else 2
         return Plan(trials=trials, cpu_s=trials * (0.1 + session_s(cohort)), details=members_at(level, cohort))
 
     def run(self, subject: SumSubject, plan: Plan, seed: bytes) -> Result:
@@ -95,7 +95,9 @@ def _shown(heard: Heard) -> str:
     """Return where a secret is shown, in words; empty if none is."""
     always, last = _standing(heard), heard.cohort.protocol.steps[-1].name
     final = [each.data for each in heard.view if each.step == last and each.sender is not None]
-    designed = [] if isinstance(heard.cohort.protocol, PairwiseMasking | LightSecAgg | EncryptedSum) else final
+    designed = (
+        [] if isinstance(heard.cohort.protocol, PairwiseMasking | LightSecAgg | EncryptedSum | SeedSum) else final
+    )
     found = _in_messages(heard, always, _drawn(heard, []), designed) or _in_revealed(heard)
     return found or next(_elsewhere(heard, (always, _drawn(heard, designed), _shares(heard, final))), "")
 
@@ -154,6 +156,10 @@ def _standing(heard: Heard) -> Canaries:
         for secret in cohort.attached(client):
             found.add(f"an attached secret of client {client}", secret.reveal())
     for member, share in cohort.key_shares.items():
+        if isinstance(share, MemberShare):
+            found.add(f"the secret key of member {member}'s identity", share.identity.secret.reveal())
+            found.add(f"the epoch key of member {member}", share.epoch_key.key.secret.reveal())
+            continue
         number = getattr(share, "reveal", lambda: 0)()
         found.add(f"the key share of member {member}", number.to_bytes(-(-number.bit_length() // 8), "big"))
     return found

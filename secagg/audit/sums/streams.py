@@ -17,6 +17,7 @@ from protocols.encrypted.paillier_sum import PaillierSum
 from protocols.errors import ParameterError
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.sums.cipher_spy import CipherSpy, Expansion
+from secagg.audit.sums.codecs import is_encrypted
 from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.recorded import record, tapes_of
 from secagg.audit.sums.subject import SumSubject
@@ -50,7 +51,13 @@ class StreamsOnce(Attack[SumSubject]):
         del plan
         cohort, spy = subject.cohort(_CLIENTS, length=_LENGTH), CipherSpy()
         with spy.watching():
-            record(cohort, random_inputs(cohort, seed), tapes_of(seed), watcher=spy, members=0)
+            record(
+                cohort,
+                random_inputs(cohort, seed),
+                tapes_of(seed),
+                watcher=spy,
+                members=0 if is_encrypted(cohort) else None,
+            )
         found = next(_reuses(spy), "")
         seen = f"{len(spy.expansions)} keystreams and {len(spy.sealings)} sealed texts"
         return Result(statistic=f"reuses among {seen}", value=float(bool(found)), rejected=bool(found), evidence=found)

@@ -8,12 +8,13 @@ from protocols import Adversary, Committee, Roster, SecureSum, Session
 from protocols.committee import CommitteeShare
 from protocols.errors import ParameterError
 from protocols.seeds import SeedSum
+from protocols.seeds.sets import quorum
 from protocols.session import Extra, Opening
 from secagg.audit.claims import Claim, claimed
 from secagg.audit.subject import Subject
 from secagg.audit.sums.cohort import ADVERSARIAL, Cohort, identity_of
 from secagg.audit.sums.committee import dealt
-from secagg.errors import ConfigurationError
+from secagg.audit.sums.seed_committee import COLLUDING, MEMBERS, NEVER_S, self_made
 
 Maker = Callable[[int], tuple[SecureSum, int]]
 """Returns, for a number of clients, the protocol and the threshold of a session.
@@ -26,6 +27,7 @@ DroppingMaker = Callable[[int, float], tuple[SecureSum, int]]
 """Likewise, for a number of clients and the fraction of them that must be able to drop out."""
 
 MODULUS_BITS: Final = 24
+_DEALT: Final = 3  # The members of a committee whose key is dealt.
 _FIRST_MEMBER: Final = 1_000_000  # The id of the first committee member; clients have the ids 1, 2, ...
 _SUM_CLAIMS: Final = ("C-01", "C-02", "C-06", "C-07", "C-11", "C-12", "C-13")
 
@@ -38,7 +40,6 @@ class SumSubject(Subject):
         name: The name in reports.
         claims: What the protocol claims.
         identified: Whether sessions have a roster of identities, as a malicious server requires it.
-        members: The number of committee members; 0 for a protocol without a committee.
         dropping: Makes the protocol for a cohort and a fraction of dropouts; None if `maker` makes the only one.
     """
 
@@ -51,24 +52,17 @@ class SumSubject(Subject):
         name: str,
         claims: Sequence[Claim],
         identified: bool = False,
-        members: int = 0,
         dropping: DroppingMaker | None = None,
     ) -> None:
         self.name = name
         self.claims = tuple(claims)
         self.identified = identified
         self._maker = maker
-        self._members = members
         self._dropping = dropping
 
     @classmethod
     def suggested(cls, kind: type[SecureSum], *, adversary: Adversary = Adversary.CURIOUS) -> Self:
-        """Return a subject with what a protocol's class suggests for each cohort and such a server.
-
-        Raises:
-            ConfigurationError: The protocol is `SeedSum`, for which audits have no committee.
-        """
-        _check_committee(kind)
+        """Return a subject with what a protocol's class suggests for each cohort and such a server."""
         made = _Suggested(kind, adversary)
         malicious = adversary is Adversary.MALICIOUS
         return cls(
@@ -76,7 +70,6 @@ class SumSubject(Subject):
             name=f"{kind.name}-{adversary.value}" if kind.adversaries else kind.name,
             claims=claims_of(kind, malicious=malicious),
             identified=malicious,
-            members=3 if kind.needs_committee else 0,
             dropping=made,
         )
 
@@ -86,17 +79,12 @@ class SumSubject(Subject):
 
         If the protocol protects from a malicious server, sessions have a roster. An object that has an attribute
         `adversary` protects from that server; any other one from the servers that its class names.
-
-        Raises:
-            ConfigurationError: The protocol is a `SeedSum`, for which audits have no committee.
         """
-        _check_committee(type(protocol))
         strongest = getattr(protocol, "adversary", next(reversed(protocol.adversaries), None))
         malicious = strongest == Adversary.MALICIOUS and Extra.ROSTER in protocol.accepts
-        members = 3 if protocol.needs_committee else 0
         claims = claims_of(type(protocol), malicious=malicious)
-        made = _Fixed(protocol, identified=malicious, members=members)
-        return cls(made, name=protocol.name, claims=claims, identified=malicious, members=members)
+        made = _Fixed(protocol, identified=malicious)
+        return cls(made, name=protocol.name, claims=claims, identified=malicious)
 
     def cohort(
         self,
@@ -127,10 +115,10 @@ class SumSubject(Subject):
         made = self._maker(clients) if dropout is None or self._dropping is None else self._dropping(clients, dropout)
         protocol, threshold = made
         session, shares = _session(
+            protocol,
             clients,
             threshold,
             identified=self.identified,
-            members=self._members,
             length=length,
             modulus=protocol.modulus(MODULUS_BITS) if modulus is None else modulus,
             attached=attached,
@@ -158,24 +146,9 @@ class _Fixed:
 
     protocol: SecureSum
     identified: bool
-    members: int
 
     def __call__(self, clients: int) -> tuple[SecureSum, int]:
-        threshold = _lowest_threshold(self.protocol, clients, identified=self.identified, members=self.members)
-        return self.protocol, threshold
-
-
-def is_audited(kind: type[SecureSum]) -> bool:
-    """Return whether audits can make cohorts of a protocol: not of `SeedSum`, whose members make their own keys."""
-    return not issubclass(kind, SeedSum)
-
-
-def _check_committee(kind: type[SecureSum]) -> None:
-    if not is_audited(kind):
-        raise ConfigurationError(
-            f"target: expected a protocol whose cohorts an audit can make, found {kind.name}, whose committee members "
-            "make their own keys. Audits deal keys only. Run its tests in tests/protocols/seeds instead."
-        )
+        return self.protocol, _lowest_threshold(self.protocol, clients, identified=self.identified)
 
 
 def claims_of(kind: type[SecureSum], *, malicious: bool) -> tuple[Claim, ...]:
@@ -191,14 +164,14 @@ def claims_of(kind: type[SecureSum], *, malicious: bool) -> tuple[Claim, ...]:
     return claimed(*sorted(ids))
 
 
-def _lowest_threshold(protocol: SecureSum, clients: int, *, identified: bool, members: int) -> int:
+def _lowest_threshold(protocol: SecureSum, clients: int, *, identified: bool) -> int:
     refused = ParameterError(f"clients: expected a cohort that {protocol.name} can run, found one of {clients}")
     for threshold in range(2, clients + 1):
         session, _ = _session(
+            protocol,
             clients,
             threshold,
             identified=identified,
-            members=members,
             length=4,
             modulus=protocol.modulus(MODULUS_BITS),
         )
@@ -212,11 +185,11 @@ def _lowest_threshold(protocol: SecureSum, clients: int, *, identified: bool, me
 
 
 def _session(
+    protocol: SecureSum,
     clients: int,
     threshold: int,
     *,
     identified: bool,
-    members: int,
     length: int,
     modulus: int,
     attached: tuple[Opening, ...] = (),
@@ -226,10 +199,9 @@ def _session(
     ids = tuple(range(1, clients + 1))
     committee: Committee | None = None
     shares: dict[int, CommitteeShare] = {}
-    if members:
-        of = tuple(range(_FIRST_MEMBER, _FIRST_MEMBER + members))
-        committee, dealt_shares = dealt(of, members // 2 + 1)
-        shares = dict(zip(of, dealt_shares, strict=True))
+    if protocol.needs_committee:
+        committee, held = _committee(protocol)
+        shares = dict(zip(committee.members, held, strict=True))
     session = Session(
         session_id=session_id,
         clients=ids,
@@ -240,5 +212,18 @@ def _session(
         roster=Roster({client: identity_of(client).public for client in ids}) if identified else None,
         attached=attached,
         committee=committee,
+        expires=NEVER_S if Extra.EXPIRES in protocol.accepts else None,
     )
     return session, shares
+
+
+def _committee(protocol: SecureSum) -> tuple[Committee, tuple[CommitteeShare, ...]]:
+    """Return a committee for a protocol, of the kind that it takes, and what its members hold."""
+    if isinstance(protocol, SeedSum):
+        own = quorum(MEMBERS, COLLUDING, protocol.adversary)
+        return self_made(_members(MEMBERS), COLLUDING, own)
+    return dealt(_members(_DEALT), _DEALT // 2 + 1)
+
+
+def _members(count: int) -> tuple[int, ...]:
+    return tuple(range(_FIRST_MEMBER, _FIRST_MEMBER + count))

@@ -14,8 +14,9 @@ from secagg.audit.sums.refusals import RefusedInputs
 from secagg.audit.sums.replay import SameTape, TapeBytes
 from secagg.audit.sums.samplers import MaskWords
 from secagg.audit.sums.secrecy import NoSecrets
+from secagg.audit.sums.seed_inputs import SeedsByDefinition
 from secagg.audit.sums.streams import StreamsOnce
-from secagg.audit.sums.subject import SumSubject, is_audited
+from secagg.audit.sums.subject import SumSubject
 
 ATTACKS: Final[tuple[Attack[Any], ...]] = (
     ExactSum(),
@@ -30,6 +31,7 @@ ATTACKS: Final[tuple[Attack[Any], ...]] = (
     PolynomialsOnce(),
     CoefficientWords(),
     MaskWords(),
+    SeedsByDefinition(),
     EncryptionWords(),
     LatticeWords(),
 )
@@ -39,14 +41,11 @@ _PACKAGE: Final = "protocols"
 
 
 def shipped() -> tuple[Subject, ...]:
-    """Return every protocol of this distribution that protects its clients, for each server that it protects from.
-
-    Protocols of which audits can make no cohort are left out.
-    """
+    """Return every protocol of this distribution that protects its clients, for each server that it protects from."""
     return tuple(
         SumSubject.suggested(kind, adversary=adversary)
         for kind in loadable().values()
-        if kind.__module__.partition(".")[0] == _PACKAGE and is_audited(kind)
+        if kind.__module__.partition(".")[0] == _PACKAGE
         for adversary in kind.adversaries
     )
 

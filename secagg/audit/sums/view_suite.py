@@ -14,6 +14,7 @@ from secagg.audit.sums.attacks.replay import Replay
 from secagg.audit.sums.attacks.retry import RepeatedRound, RestartedClient
 from secagg.audit.sums.attacks.second_attempt import SecondAttempt
 from secagg.audit.sums.attacks.second_request import SecondRequest
+from secagg.audit.sums.attacks.seed_openings import SeedOpenings, SubstitutedMembers
 from secagg.audit.sums.attacks.split_views import SplitViews
 from secagg.audit.sums.attacks.substituted_keys import SubstitutedKeys
 from secagg.audit.sums.attacks.thresholds import TooFew, TwoSums
@@ -21,6 +22,7 @@ from secagg.audit.sums.exposure import FreshReplies, MessageSizes
 from secagg.audit.sums.independence import Correlation
 from secagg.audit.sums.indistinguishable import SameSum, SameSumColluding
 from secagg.audit.sums.padded import PaddedWords
+from secagg.audit.sums.seed_inputs import CopiedMachine, SeedColluders
 from secagg.audit.sums.uniformity import FullWords, SmallResidues
 
 ATTACKS: Final[tuple[Attack[Any], ...]] = (
@@ -48,4 +50,8 @@ ATTACKS: Final[tuple[Attack[Any], ...]] = (
     Differencing(),
     SecondAttempt(),
     ForbiddenSums(),
+    SeedColluders(),
+    CopiedMachine(),
+    SeedOpenings(),
+    SubstitutedMembers(),
 )

@@ -1,13 +1,22 @@
 """What must be new in each session and for each client: session ids, public keys, masked vectors and ciphertexts.
 
+Of replicated seeds, each box is a ciphertext. Its first part comes from the library's randomness alone, so no two boxes
+of the file begin alike.
+
 A protocol whose keys and ciphertexts are not named here is not tested for them.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
+from protocols import SeedCommittee
 from protocols.codec import Message
+from protocols.crypto.hpke import BOX_OVERHEAD_BYTES
+from protocols.seeds.derived import HASH_BYTES, SEED_BYTES
+from protocols.seeds.messages import SeedInput
+from protocols.seeds.sets import SeedSets
+from secagg.audit.sums.seed_twin import ENCAPSULATION_BYTES
 from secagg.audit.transcript.catalogue import KEYS, SESSION_IDS, VECTORS, Notes
 from secagg.transcripts.reader import RecordedSession
 
@@ -51,10 +60,13 @@ class Freshness:
         self._listed: dict[bytes, int] = {}
         self._number = 0
         self._protocol = ""
+        self._sets: SeedSets | None = None
 
     def begin(self, begun: RecordedSession) -> None:
         """Take in a session's id."""
         self._number, self._protocol, self._listed = begun.number, begun.protocol.name, {}
+        committee = begun.session.committee
+        self._sets = committee.key.sets if committee and isinstance(committee.key, SeedCommittee) else None
         earlier = self._ids.setdefault(begun.session.session_id, begun.number)
         if earlier != begun.number:
             self._notes.found(SESSION_IDS, f"sessions {earlier} and {begun.number} have the same id")
@@ -77,6 +89,9 @@ class Freshness:
                 listed = isinstance(value, tuple)
                 for each in value if listed else (value,):
                     self._take(check, name, each, party, self._listed if listed else self._seen)
+        if isinstance(message, SeedInput) and self._sets is not None:
+            for begins in _encapsulations(message, self._sets):
+                self._take(VECTORS, "box", begins, party, self._seen)
 
     def _take(self, check: str, name: str, value: bytes | memoryview, party: int, seen: dict[bytes, int]) -> None:
         if len(value) < _SHORTEST:
@@ -90,3 +105,11 @@ class Freshness:
                 f"session {self._number}, client {party}: its {name} occurred before, in session {seen[found]}",
             )
         seen[found] = self._number
+
+
+def _encapsulations(message: SeedInput, sets: SeedSets) -> Iterator[memoryview]:
+    """Yield the beginning of each box of a client's message."""
+    first, size = HASH_BYTES * sets.count, BOX_OVERHEAD_BYTES + SEED_BYTES * sets.held
+    for member in range(sets.members):
+        start = first + member * size
+        yield message.sealed[start : start + ENCAPSULATION_BYTES]

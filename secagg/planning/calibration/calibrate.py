@@ -10,9 +10,10 @@ from typing import Final
 
 from dp.version import SOFTWARE
 from dp.version import VERSION as SOFTWARE_VERSION
-from protocols import Adversary, SecureSum
+from protocols import Adversary, SecureSum, SeedSum
 from secagg.planning.calibration import paillier, primitives
 from secagg.planning.calibration.overheads import overheads
+from secagg.planning.calibration.seed_committee import drawn
 from secagg.planning.calibration.sums import Timed, run
 from secagg.planning.cost.constants import VERSION, Constants, Factors, Machine, default_constants
 from secagg.planning.cost.models import MODELLED
@@ -24,6 +25,7 @@ _LIBRARIES: Final = ("numpy", "scipy", "cryptography", "msgspec", "gmpy2")
 _SIZES: Final = ((10, 20_000), (30, 100_000))
 _LENGTH_OVER_PAILLIER: Final = 20  # Paillier encrypts every coordinate, so its vectors are shorter.
 _MEMBERS: Final = 2
+_SEED_MEMBERS: Final = 3
 _PROCESSORS: Final = Path("/proc/cpuinfo")
 
 
@@ -44,7 +46,13 @@ def calibrate(note: Callable[[str], object]) -> Constants:
     for kind in MODELLED:
         note(f"sums with {kind.name}")
         timed = [
-            run(kind, clients=clients, length=_length(kind, length), adversary=adversary, committee=committee)
+            run(
+                kind,
+                clients=clients,
+                length=_length(kind, length),
+                adversary=adversary,
+                committee=drawn(_SEED_MEMBERS, 1, adversary) if issubclass(kind, SeedSum) else committee,
+            )
             for adversary in kind.adversaries or (Adversary.CURIOUS,)
             for clients, length in _SIZES
         ]

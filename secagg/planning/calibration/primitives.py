@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import hmac
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,8 +12,9 @@ import numpy as np
 
 from protocols import Identity, Secret, Session, packing
 from protocols.codec import Codec, Message
-from protocols.crypto import keystream, sealing, shamir
+from protocols.crypto import hpke, keystream, sealing, shamir
 from protocols.crypto.field import Field, largest_prime
+from protocols.crypto.hpke import HpkeKey
 from protocols.crypto.key_agreement import X25519
 from protocols.crypto.lattice.pad import LatticePad, draw_key, key_coefficients
 from protocols.crypto.paillier.slots import Slots
@@ -31,6 +33,7 @@ _BYTES: Final = 1_000_000
 _ROWS: Final = 40
 _COLUMNS: Final = 5_000
 _MASKS: Final = 4
+_SEALED_BYTES: Final = 128  # The seeds of four sets, which each of five members gets if one may be corrupt.
 
 
 class _Text(Message, frozen=True):
@@ -71,6 +74,11 @@ def _keys() -> Iterator[tuple[Operation, float]]:
     yield Operation.SEAL_BYTE, seconds(lambda: sealing.seal(secret, data)) / _BYTES
     yield Operation.HASH, seconds(lambda: hashlib.sha256(bytes(128)).digest())
     yield Operation.HASH_BYTE, seconds(lambda: hashlib.sha256(data).digest()) / _BYTES
+    yield Operation.MAC, seconds(lambda: hmac.digest(secret.reveal(), bytes(60), "sha256"))
+    key, seeds = HpkeKey.generate(), bytes(_SEALED_BYTES)
+    box = hpke.seal(key.public, info=bytes(32), plaintext=seeds)
+    yield Operation.HPKE_SEAL, seconds(lambda: hpke.seal(key.public, info=bytes(32), plaintext=seeds))
+    yield Operation.HPKE_OPEN, seconds(lambda: key.open(bytes(32), box))
     identity = Identity.generate()
     signatures = Signatures(bytes(32), Roster({0: identity.public}))
     signature = signatures.sign(identity, client=0, purpose=bytes(8), payload=bytes(64))

@@ -14,26 +14,35 @@ from protocols import (
     Adversary,
     ClientTerms,
     Committee,
+    CommitteeShare,
     Identity,
     Keyholder,
+    MemberShare,
     MemoryOpenings,
     MemoryRecord,
     Outcome,
     Roster,
     SecureSum,
+    SeedCommittee,
     Session,
     simulate,
 )
 from protocols.crypto.paillier.threshold import KeyShare, ThresholdKey
 from protocols.secure_sum import Role
+from protocols.session import Extra
 from secagg.planning.cost.models import cost_of
 from secagg.planning.cost.operations import Operation, cpu_seconds
-from secagg.planning.cost.sum_size import SumCost, SumSize
+from secagg.planning.cost.sum_size import SeedMembers, SumCost, SumSize
 
 ADVERSARIAL: Final = 0.05
 DROPOUT: Final = 0.1
 MODULUS_BITS: Final = 24
 _DISTINCT: Final = 4
+_LIFETIME_S: Final = 3_600
+
+
+Keys = tuple[ThresholdKey, tuple[KeyShare, ...]] | tuple[SeedCommittee, tuple[MemberShare, ...]]
+"""A committee's public side, and what each of its members holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +80,7 @@ def run(
     clients: int,
     length: int,
     adversary: Adversary,
-    committee: tuple[ThresholdKey, tuple[KeyShare, ...]] | None = None,
+    committee: Keys | None = None,
 ) -> Timed:
     """Run one sum with a tenth of the clients dropping out when they are asked for their vectors.
 
@@ -80,7 +89,7 @@ def run(
         clients: The number of clients.
         length: The number of coordinates.
         adversary: What the server may do.
-        committee: A committee's key and all of its shares, for protocols that need one.
+        committee: A committee of the kind that the protocol needs, with all of its shares.
 
     Raises:
         RuntimeError: The sum is wrong.
@@ -89,6 +98,7 @@ def run(
     protocol, ids = suggested.with_headroom(), tuple(range(clients))
     key, shares = committee if committee is not None and kind.needs_committee else (None, ())
     members = () if key is None else tuple(range(clients, clients + key.members))
+    held: dict[int, CommitteeShare] = dict(zip(members, shares, strict=True))
     identities = {client: Identity.generate() for client in ids} if adversary is Adversary.MALICIOUS else {}
     roster = Roster({client: each.public for client, each in identities.items()}) if identities else None
     session = Session(
@@ -99,6 +109,7 @@ def run(
         modulus=kind.modulus(MODULUS_BITS),
         committee=None if key is None else Committee(key=key, members=members),
         roster=roster,
+        expires=int(time.time()) + _LIFETIME_S if Extra.EXPIRES in kind.accepts else None,
     )
     vectors = np.random.default_rng(length).integers(0, 1000, (_DISTINCT, length), dtype=np.uint64)
     dropped = ids[: math.floor(DROPOUT * clients)]
@@ -109,7 +120,7 @@ def run(
         terms={} if roster is None else {c: _terms(each, session, roster) for c, each in identities.items()},
         keyholders={
             member: Keyholder(share=share, openings=MemoryOpenings(), minimum_contributors=2, roster=roster)
-            for member, share in zip(members, shares, strict=True)
+            for member, share in held.items()
         },
         drops={_input_step(protocol): dropped},
         clock=time.process_time,
@@ -124,9 +135,14 @@ def run(
         threshold=threshold,
         dropped=len(dropped),
         signed=roster is not None,
-        key=key,
+        key=_sizes(key),
     )
     return _timed(protocol, size, outcome, members)
+
+
+def _sizes(key: ThresholdKey | SeedCommittee | None) -> ThresholdKey | SeedMembers | None:
+    """Return what the models need to know of a committee."""
+    return SeedMembers(sets=key.sets, quorum=key.quorum) if isinstance(key, SeedCommittee) else key
 
 
 def _timed(protocol: SecureSum, size: SumSize, outcome: Outcome, members: Sequence[int]) -> Timed:

@@ -60,7 +60,7 @@ def paillier(size: SumSize) -> SumCost:
 
 
 def _key(size: SumSize) -> ThresholdKey:
-    if size.key is None:
+    if not isinstance(size.key, ThresholdKey):
         raise ParameterError("committee: expected one, found none. Give its number of members.")
     return size.key
 

@@ -2,12 +2,20 @@
 
 from typing import Any, Final
 
-from protocols import LightSecAgg, OneShot, PaillierSum, PlainSum, SecAgg, SecAggPlus, SecureSum
+from protocols import LightSecAgg, OneShot, PaillierSum, PlainSum, SecAgg, SecAggPlus, SecureSum, SeedSum
 from secagg.errors import ConfigurationError
-from secagg.planning.cost import encrypted, lightsecagg, pairwise, plain
+from secagg.planning.cost import encrypted, lightsecagg, pairwise, plain, seeds
 from secagg.planning.cost.sum_size import SumCost, SumSize
 
-MODELLED: Final[tuple[type[SecureSum], ...]] = (SecAggPlus, SecAgg, LightSecAgg, OneShot, PaillierSum, PlainSum)
+MODELLED: Final[tuple[type[SecureSum], ...]] = (
+    SecAggPlus,
+    SecAgg,
+    LightSecAgg,
+    OneShot,
+    PaillierSum,
+    SeedSum,
+    PlainSum,
+)
 """The classes of the protocols that have a model."""
 
 
@@ -29,6 +37,8 @@ def cost_of(protocol: SecureSum, size: SumSize) -> SumCost:
         return encrypted.one_shot(size)
     if type(chosen) is PaillierSum:
         return encrypted.paillier(size)
+    if type(chosen) is SeedSum:
+        return seeds.cost(size)
     if type(chosen) is PlainSum:
         return plain.cost(size)
     raise ConfigurationError(

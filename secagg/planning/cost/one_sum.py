@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass
 
-from protocols import SecureSum
+from protocols import Adversary, SecureSum, SeedSum
 from protocols.cohort import whole_clients
+from protocols.crypto.paillier.threshold import ThresholdKey
 from protocols.errors import ParameterError
 from protocols.secure_sum import Role
 from secagg.aggregation.encoding import Encoding
 from secagg.aggregation.rotation import padded_length
 from secagg.errors import ModulusTooSmall
+from secagg.planning.cost import seeds
 from secagg.planning.cost.constants import Constants, Factors
 from secagg.planning.cost.models import cost_of
 from secagg.planning.cost.operations import cpu_seconds
 from secagg.planning.cost.request import CostRequest
-from secagg.planning.cost.sum_size import PartyCost, SumSize, key_of_size
+from secagg.planning.cost.sum_size import PartyCost, SeedMembers, SumSize, key_of_size
 from secagg.privacy.contributors import required_contributors
 
 MODULUS_BITS = 24
@@ -140,11 +142,11 @@ def _sized(kind: type[SecureSum], request: CostRequest, clients: int, slices: in
     )
     if required < least:
         raise ParameterError(f"contributors: expected at least {least} for {kind.name}, found {required}.")
-    key = None
+    key: ThresholdKey | SeedMembers | None = None
     if kind.needs_committee:
         if request.committee is None:
             raise ParameterError("needs a committee. Give its number of members with --committee.")
-        key = key_of_size(request.committee, committee_threshold(request.committee, adversarial))
+        key = _key(kind, request.committee, adversarial, adversary)
     bits = modulus_bits(kind, clients=clients, parameters=request.parameters)
     return chosen.with_headroom(), SumSize(
         clients=clients,
@@ -155,6 +157,14 @@ def _sized(kind: type[SecureSum], request: CostRequest, clients: int, slices: in
         signed=str(adversary) == "malicious",
         key=key,
     )
+
+
+def _key(kind: type[SecureSum], members: int, adversarial: float, adversary: Adversary) -> ThresholdKey | SeedMembers:
+    """Return the sizes of the committee that a protocol needs. By replicated seeds, at least one member is corrupt."""
+    if issubclass(kind, SeedSum):
+        colluding = max(1, whole_clients(members, adversarial, "adversarial"))
+        return seeds.members_of_size(members, colluding, adversary)
+    return key_of_size(members, committee_threshold(members, adversarial))
 
 
 def _party(cost: PartyCost, constants: Constants, factor: float) -> Party:

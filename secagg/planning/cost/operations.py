@@ -22,6 +22,9 @@ class Operation(StrEnum):
     SEAL_BYTE = "seal-byte"  # One byte of a long one.
     HASH = "hash"  # SHA-256 of a short text.
     HASH_BYTE = "hash-byte"  # One byte of a long one.
+    MAC = "mac"  # HMAC-SHA256 of a short text.
+    HPKE_SEAL = "hpke-seal"  # One short message, sealed under a member's key.
+    HPKE_OPEN = "hpke-open"  # One such message, opened.
     SIGN = "sign"  # One Ed25519 signature.
     VERIFY = "verify"  # One check of a signature.
     SHARE_TERM = "share-term"  # One coefficient of a Shamir polynomial, at one point.

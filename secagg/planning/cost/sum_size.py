@@ -6,8 +6,32 @@ from functools import lru_cache
 from protocols.crypto.keystream import word_dtype
 from protocols.crypto.paillier.public import PublicKey
 from protocols.crypto.paillier.threshold import ThresholdKey
+from protocols.seeds.sets import SeedSets
 from secagg.planning.cost.operations import Counts
 from secagg.planning.cost.timing_key import N, S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedMembers:
+    """The numbers of a committee by replicated seeds.
+
+    Attributes:
+        sets: The sets of its members.
+        quorum: The number of members that must agree.
+    """
+
+    sets: SeedSets
+    quorum: int
+
+    @property
+    def members(self) -> int:
+        """The number of members."""
+        return self.sets.members
+
+    @property
+    def threshold(self) -> int:
+        """The number of members that a sum needs: to agree, to cover all sets, and to verify it if that is possible."""
+        return max(self.quorum, self.sets.deciding if self.sets.decide else self.sets.colluding + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +46,8 @@ class SumSize:
         dropped: The number of clients that do not answer when they are asked for their vectors. They have answered all
             steps before: that is what costs the server most.
         signed: Whether the session has a roster, as it has against a malicious server.
-        key: The committee's key, in protocols that have one; only its sizes count. None otherwise.
+        key: The committee's key, in protocols that have one, of which only the sizes count; or the numbers of a
+            committee by replicated seeds. None otherwise.
     """
 
     clients: int
@@ -31,7 +56,7 @@ class SumSize:
     threshold: int
     dropped: int
     signed: bool = False
-    key: ThresholdKey | None = None
+    key: ThresholdKey | SeedMembers | None = None
 
     @property
     def contributors(self) -> int:

@@ -34,6 +34,13 @@ def ids(clients: int, of: int) -> float:
     return array(clients) + total * clients / of
 
 
+def ids_from(first: int, count: int) -> int:
+    """Return the length of a list of the ids `first`, `first + 1`, ..."""
+    return array(count) + sum(
+        next(size for above, size in _INTEGERS if each < above) for each in range(first, first + count)
+    )
+
+
 def message(*fields: float) -> float:
     """Return the length of a message with fields of these lengths, in its envelope."""
     envelope = array(4) + 1 + binary(DIGEST_BYTES) + 1

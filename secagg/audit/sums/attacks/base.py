@@ -37,9 +37,7 @@ class LenientServer(Server):
 
 def enough(cohort: Cohort) -> list[int]:
     """Return all clients, and as many committee members as open a sum."""
-    committee = cohort.session.committee
-    members = () if committee is None else committee.members[: committee.key.threshold]
-    return [*cohort.session.clients, *members]
+    return [*cohort.session.clients, *cohort.session.committee_members[: cohort.opening]]
 
 
 def unless_refused(action: Callable[[], T]) -> T | None:

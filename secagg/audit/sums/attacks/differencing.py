@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from protocols import Finish
+from protocols import Finish, SeedCommittee
 from protocols.errors import ProtocolError
 from protocols.session import Vector
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
@@ -13,6 +13,7 @@ from secagg.audit.seeds import Tape
 from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, enough, failed, random_inputs, succeeded
 from secagg.audit.sums.cohort import Cohort
 from secagg.audit.sums.committee import dealt
+from secagg.audit.sums.seed_committee import self_made
 from secagg.audit.sums.stepwise import Stepwise
 from secagg.audit.sums.subject import SumSubject
 from secagg.audit.sums.view import modular_difference, smallest
@@ -81,11 +82,14 @@ def seconds(subject: SumSubject, cohort: Cohort) -> Iterator[Second]:
 
 
 def rotated(cohort: Cohort) -> Cohort:
-    """Return a cohort whose committee has a key that was dealt anew to the same members."""
+    """Return a cohort whose committee has a key that was dealt anew to the same members, or their keys of an epoch."""
     committee = cohort.session.committee
     if committee is None:
         raise LookupError("committee: expected a session with one, found none")
-    anew, shares = dealt(committee.members, committee.key.threshold, rotation=1)
+    if isinstance(committee.key, SeedCommittee):
+        anew, shares = self_made(committee.members, committee.key.colluding, committee.key.quorum, epoch=1)
+    else:
+        anew, shares = dealt(committee.members, committee.key.threshold, rotation=1)
     return replace(
         cohort,
         session=replace(cohort.session, committee=anew),

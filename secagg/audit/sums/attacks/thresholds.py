@@ -63,9 +63,9 @@ class TooFew(ProtocolAttack):
 
 def too_few(cohort: Cohort, role: Role) -> list[int]:
     """Return one party fewer than the threshold in a role, and all parties in the other role."""
-    session, committee = cohort.session, cohort.session.committee
-    if role is Role.COMMITTEE and committee is not None:
-        return [*session.clients, *committee.members[: committee.key.threshold - 1]]
+    session = cohort.session
+    if role is Role.COMMITTEE:
+        return [*session.clients, *session.committee_members[: cohort.opening - 1]]
     return [*session.clients[: session.threshold - 1], *session.committee_members]
 
 

@@ -16,7 +16,11 @@ def _errand(subject: SumSubject) -> Errand:
 
 def test_another_process_computes_the_recorded_replies() -> None:
     errand = _errand(SumSubject.suggested(LightSecAgg))
-    expected = {party: [hashed(each.data) for each in errand.view if each.sender == party] for party in errand.parties}
+    cohort = errand.subject.cohort(errand.clients, length=errand.length)
+    expected = {
+        party: [hashed(cohort, party, each.step, each.data) for each in errand.view if each.sender == party]
+        for party in errand.parties
+    }
     assert hashes_here(errand) == expected
     assert hashes_elsewhere(errand) == expected
 

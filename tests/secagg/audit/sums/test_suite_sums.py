@@ -15,7 +15,7 @@ def test_every_protocol_of_the_package_is_a_subject_for_each_of_its_servers() ->
 
 
 def test_checks_have_names_of_their_own_and_test_claims_that_protocols_make() -> None:
-    assert len({attack.id for attack in ATTACKS}) == len(ATTACKS) == 14
+    assert len({attack.id for attack in ATTACKS}) == len(ATTACKS) == 15
     claims = {claim.id for subject in shipped() for claim in subject.claims}
     for attack in ATTACKS:
         assert attack.id.startswith(f"{attack.layer}.")

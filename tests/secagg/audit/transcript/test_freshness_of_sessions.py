@@ -5,11 +5,12 @@ from typing import ClassVar
 
 import pytest
 
-from protocols import SecAgg
+from protocols import SecAgg, SeedCommittee
 from protocols.encrypted.messages import EncryptedInput
 from protocols.lightsecagg.messages import AdvertisedKey
 from protocols.lightsecagg.messages import MaskedInput as LightMaskedInput
 from protocols.pairwise.messages import AdvertisedKeys, MaskedInput, SealedShares
+from protocols.seeds.messages import SeedInput
 from secagg.audit.transcript.catalogue import KEYS, SESSION_IDS, VECTORS, CheckResult, Notes
 from secagg.audit.transcript.freshness import Freshness
 from secagg.transcripts.reader import RecordedSession
@@ -121,3 +122,21 @@ def test_what_is_not_tested_is_said(notes: Notes) -> None:
         "padded has fewer than 16 bytes and may be equal by chance (session 4)",
     )
     assert found(notes) == {}
+
+
+def test_box_of_replicated_seeds_that_begins_like_another_is_found(notes: Notes) -> None:
+    """Each message is another one; only the second box of one client begins like the first box of the other."""
+    freshness, case = Freshness(notes), begun("seeds", 1)
+    freshness.begin(case)
+    committee = case.session.committee
+    assert committee is not None
+    assert isinstance(committee.key, SeedCommittee)
+    sets = committee.key.sets
+    hashes, rest = 32 * sets.count, 16 + 32 * sets.held
+    for client, first, second in ((1, 1, 2), (2, 3, 1)):
+        boxes = [bytes([first]), bytes([second]), *(bytes([10 * client + at]) for at in range(2, sets.members))]
+        sealed = b"".join(box * 1120 + bytes([client]) * rest for box in boxes)
+        padded = bytes([client]) * 64
+        freshness.reply("mask_input", client, SeedInput(memoryview(padded), memoryview(bytes(hashes) + sealed)))
+    assert found(notes).keys() == {VECTORS}
+    assert found(notes)[VECTORS].found == ("session 1, client 2: its box occurred before, in session 1",)

@@ -32,8 +32,15 @@ def test_table_has_a_line_for_each_protocol_that_fits() -> None:
     plan = plan_costs(
         CostRequest(clients=100, parameters=1000, dropout=0.1, adversarial=0.05, committee=3), default_constants()
     )
-    names = [line.split()[0] for line in as_text(plan).splitlines()[2:] if line][:6]
-    assert names == ["secagg-plus", "secagg", "lightsecagg", "oneshot", "paillier", "plain"]
+    names = [line.split()[0] for line in as_text(plan).splitlines()[2:] if line][:7]
+    assert names == ["secagg-plus", "secagg", "lightsecagg", "oneshot", "paillier", "seeds", "plain"]
+
+
+def test_text_says_that_an_experimental_protocol_is_one() -> None:
+    request = CostRequest(clients=100, parameters=1000, dropout=0.1, adversarial=0.05, committee=5, protocol="seeds")
+    words = " ".join(as_text(plan_costs(request, default_constants())).split())
+    assert "seeds is experimental: its argument has not been reviewed outside the project." in words
+    assert "The committee has 5 members; 3 of them open a sum, so 2 may be absent." in words
 
 
 def test_text_says_what_flower_holds_in_memory() -> None:

@@ -5,8 +5,9 @@ from typing import ClassVar
 
 import pytest
 
-from protocols import Adversary, PlainSum, SecureSum
+from protocols import Adversary, PlainSum, SecureSum, SeedSum
 from secagg.errors import ConfigurationError
+from secagg.planning.calibration.seed_committee import drawn
 from secagg.planning.calibration.sums import run
 from secagg.planning.cost.models import MODELLED, cost_of
 from secagg.planning.cost.sum_size import SumSize
@@ -18,6 +19,7 @@ WITH_COMMITTEE = ((10, 120),)
 CASES = [
     (kind, adversary, *size)
     for kind in MODELLED
+    if kind is not SeedSum
     for adversary in kind.adversaries or (Adversary.CURIOUS,)
     for size in (WITH_COMMITTEE if kind.needs_committee else SIZES)
 ]
@@ -31,6 +33,26 @@ def test_bytes_are_those_of_a_real_sum(kind: type[SecureSum], adversary: Adversa
     assert (member is None) == ("member" not in timed.moved_bytes)
     if member is not None:
         assert timed.moved_bytes["member"] == member.sent_bytes + member.received_bytes
+    assert timed.cost.largest_field < timed.cost.server_bytes
+
+
+@pytest.mark.parametrize("adversary", SeedSum.adversaries)
+@pytest.mark.parametrize(("clients", "length"), [*SIZES, (130, 50)])
+@pytest.mark.parametrize(("members", "colluding"), [(3, 1), (5, 1), (5, 2), (7, 3)])
+def test_bytes_of_replicated_seeds_are_those_of_a_real_sum(
+    members: int, colluding: int, clients: int, length: int, adversary: Adversary
+) -> None:
+    """The ids of 130 clients and of their committee have one byte or two, and the sets are shared out equally."""
+    timed = run(
+        SeedSum, clients=clients, length=length, adversary=adversary, committee=drawn(members, colluding, adversary)
+    )
+    client, member = timed.cost.client, timed.cost.member
+    assert member is not None
+    assert timed.moved_bytes["client"] == client.sent_bytes + client.received_bytes
+    if clients < 128:
+        assert timed.moved_bytes["member"] == member.sent_bytes + member.received_bytes
+    else:  # The dropouts are not a random part of the clients, so the contributors' ids are a little longer.
+        assert timed.moved_bytes["member"] == pytest.approx(member.sent_bytes + member.received_bytes, rel=1e-3)
     assert timed.cost.largest_field < timed.cost.server_bytes
 
 

@@ -20,7 +20,7 @@ def planned(clients: int = 100, parameters: int = 10**6, **given: Any) -> CostPl
 def test_protocols_that_need_a_committee_are_left_out_without_one() -> None:
     plan = planned()
     assert [row.kind.name for row in plan.rows] == ["secagg-plus", "secagg", "lightsecagg", "plain"]
-    assert plan.refused.keys() == {"oneshot", "paillier"}
+    assert plan.refused.keys() == {"oneshot", "paillier", "seeds"}
     assert "--committee" in plan.refused["oneshot"]
 
 
@@ -36,6 +36,17 @@ def test_protocol_without_a_proof_is_not_recommended_against_a_malicious_server(
     assert plan.recommended is not None
     assert not plan.recommended.kind.experimental
     assert plan.refused.keys() == {"lightsecagg", "plain"}
+
+
+def test_seeds_are_planned_for_a_committee_that_the_protocol_allows() -> None:
+    (row,) = planned(committee=5, protocol="seeds", adversary=Adversary.MALICIOUS).rows
+    assert row.one.size.key is not None
+    assert (row.one.size.key.members, row.one.size.key.threshold, row.one.steps) == (5, 4, 4)
+    (more,) = planned(committee=5, protocol="seeds", adversarial=0.4, dropout=0.0).rows
+    assert more.one.size.key is not None
+    assert more.one.size.key.threshold == 5, "two of five may be corrupt, so five answers verify a sum"
+    with pytest.raises(ParameterError, match="expected 2 to 10 committee members, found 11"):
+        planned(committee=11, protocol="seeds")
 
 
 def test_baseline_is_never_recommended() -> None:
@@ -68,7 +79,7 @@ def test_only_protocol_that_does_not_fit_is_an_error() -> None:
 
 def test_one_server_does_not_do_for_a_billion_clients_and_parameters() -> None:
     plan = planned(10**9, 10**9, committee=5)
-    assert len(plan.rows) == 6
+    assert len(plan.rows) == 7
     assert all(row.limits and row.layout is not None for row in plan.rows)
     assert plan.recommended is not None
 
