@@ -31,8 +31,8 @@ from protocols.crypto.lattice.ring import DEGREE
 from protocols.crypto.paillier.digits import Digits
 from protocols.encrypted.derived import Payload, threshold_key
 from protocols.encrypted.protocol import EncryptedSum
-from protocols.encrypted.values import Values
 from protocols.session import Session, Vector
+from protocols.values import Values
 
 _WORD: Final = np.dtype("<u8")
 

@@ -20,7 +20,7 @@ signatures, as they check everything else (`protocols.terms` has their rules). I
 - A session's sum opens once: two sets of `threshold` members have an honest one in common if 2 * threshold exceeds the
   number of members plus that of corrupt members. `validate` requires this for no corrupt members, and a `ClientTerms`
   for its own fraction of corrupt members.
-- The opened value is the sum over the integers of what entries represent (`protocols.encrypted.values`). This tells
+- The opened value is the sum over the integers of what entries represent (`protocols.values`). This tells
   more than the sum modulo m, unless the modulus has headroom for the sum, as encodings have.
 - Nothing proves that an encrypted entry is in range. A client that sends one out of range spoils the sum.
 """

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.crypto.keystream import word_dtype
-from protocols.encrypted.values import Values
 from protocols.errors import InputError, ParameterError
+from protocols.values import Values
 
 MODULI = (2, 3, 2**8, 251, 2**16, 2**31 - 1, 2**61 - 1, 2**63 + 11, 2**64 - 59, 2**64)
 
