@@ -56,7 +56,7 @@ class PaddedVector(Payload):
         """See `Payload.wrap`. The key is drawn here and is not kept."""
         key = draw_key(entropy)
         self._values.store(vector)
-        padded = self._pad.seal(vector, key=key, seed=self._seed, entropy=entropy)
+        padded = self._pad.seal(vector, keys=[key], seed=self._seed, entropy=entropy)
         return padded.astype(_WORD, copy=False).data.cast("B"), self.digits.pack(key_coefficients(key))
 
     def nothing(self) -> Words:

@@ -40,6 +40,7 @@ from protocols.encrypted.server import EncryptedServer
 from protocols.errors import ParameterError, UnsafeSession
 from protocols.secure_sum import Role, SecureSum, Step
 from protocols.session import Extra, Participant, Session
+from protocols.values import headroom_bits
 
 STEPS: Final = (
     Step("encrypt_input", Invitation, EncryptedClient.encrypt_input,
@@ -120,8 +121,9 @@ class EncryptedSum(SecureSum):
 
     def sum_bits(self, session: Session, bound: int) -> int | None:
         """Return the bits of a signed sum of stored values below a bound, if headroom saves bits; otherwise None."""
-        bits = (session.modulus - 1).bit_length()
-        return bits if self.headroom and bits < (len(session.clients) * (bound - 1)).bit_length() else None
+        if not self.headroom:
+            return None
+        return headroom_bits(modulus=session.modulus, bound=bound, clients=len(session.clients))
 
     @abstractmethod
     def payload(self, session: Session) -> Payload:

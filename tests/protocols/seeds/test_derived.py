@@ -253,4 +253,4 @@ def test_session_without_a_committee_of_seeds_is_refused() -> None:
     with pytest.raises(ParameterError, match="expected one with a SeedCommittee, found NoneType"):
         seed_committee(bare)
     with pytest.raises(ParameterError, match="committee: expected a session with one, found none"):
-        _ = Derived(session=bare, digest=bytes(32)).committee
+        _ = Derived(session=bare, digest=bytes(32), pads=DERIVED.pads).committee

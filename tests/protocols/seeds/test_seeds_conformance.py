@@ -1,7 +1,7 @@
 """`SeedSum` passes the suite that every protocol must pass."""
 
 from protocols import Adversary, Committee
-from protocols.seeds import MemberShare, SeedCommittee, SeedSum
+from protocols.seeds import MemberShare, PadKind, SeedCommittee, SeedSum
 from protocols.seeds.sets import quorum
 from protocols.testing import ProtocolConformance, Scenario
 from protocols.testing.repeatable import fixed_identity
@@ -10,7 +10,9 @@ from tests.support import seed_members
 MEMBERS = (21, 22, 23, 24, 25, 26, 27)
 
 
-def scenario(members: int, colluding: int, adversary: Adversary = Adversary.CURIOUS) -> Scenario:
+def scenario(
+    members: int, colluding: int, adversary: Adversary = Adversary.CURIOUS, pads: PadKind = PadKind.STREAM
+) -> Scenario:
     """Return eight clients with a committee of seeds."""
     pairs = [seed_members.issued(member) for member in range(members)]
     key = SeedCommittee(
@@ -23,7 +25,7 @@ def scenario(members: int, colluding: int, adversary: Adversary = Adversary.CURI
         each: MemberShare(key, place + 1, fixed_identity(place), pairs[place][1]) for place, each in enumerate(ids)
     }
     return Scenario.of(
-        SeedSum(adversary=adversary),
+        SeedSum(adversary=adversary, pads=pads),
         threshold=5,
         committee=Committee(key=key, members=ids),
         key_shares=shares,
@@ -37,3 +39,7 @@ def scenario(members: int, colluding: int, adversary: Adversary = Adversary.CURI
 
 class TestSeedSum(ProtocolConformance):
     scenarios = (scenario(3, 1), scenario(4, 1, Adversary.MALICIOUS), scenario(2, 1))
+
+
+class TestSeedSumWithLatticePads(ProtocolConformance):
+    scenarios = (scenario(3, 1, pads=PadKind.LATTICE), scenario(4, 1, Adversary.MALICIOUS, PadKind.LATTICE))
