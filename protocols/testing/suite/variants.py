@@ -41,6 +41,11 @@ class StandInKey:
         """The fingerprint."""
         return self.fingerprint
 
+    @property
+    def expires(self) -> int | None:
+        """None: it never expires."""
+        return None
+
     def to_bytes(self) -> bytes:
         """Return its numbers as text."""
         return f"stand-in key {self.members} {self.threshold}".encode()
