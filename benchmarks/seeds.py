@@ -15,6 +15,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -139,12 +140,27 @@ def vector(modulus: int) -> NDArray[np.unsignedinteger]:
     )
 
 
+def machine(made: Scenario, party: int, values: NDArray[np.unsignedinteger] | None) -> Client:
+    """Return a party's machine. A client assumes that nobody is corrupt, since few clients send."""
+    terms = made.terms(party)
+    return Client(
+        made.protocol,
+        made.session,
+        party,
+        values,
+        entropy=os.urandom,
+        terms=None if terms is None else replace(terms, adversarial=0.0),
+        keyholder=made.keyholder(party),
+        clock=made.clock,
+    )
+
+
 def client_seconds(made: Scenario, request: bytes) -> tuple[float, bytes]:
     """Return the time of one client's message, from its vector on, and the message."""
     values, replies = vector(made.session.modulus), list[bytes]()
 
     def work() -> None:
-        replies.append(made.client(0, values, os.urandom).handle(request))
+        replies.append(machine(made, 0, values).handle(request))
 
     return seconds(work), replies[0]
 
@@ -164,9 +180,9 @@ class Sum:
         server = Server(made.protocol, made.session)
         requests = server.start().requests
         for client in range(SENDERS):
-            reply = made.client(client, values, os.urandom).handle(requests[client])
+            reply = machine(made, client, values).handle(requests[client])
             self.server_s += seconds(lambda client=client, reply=reply: server.receive(client, reply))  # type: ignore[misc]
-        machines = {member: made.client(member, None, os.urandom) for member in members}
+        machines = {member: machine(made, member, None) for member in members}
         progress = self._advance(server)
         while isinstance(progress, Continue):
             for member, request in progress.requests.items():
@@ -181,9 +197,9 @@ class Sum:
             raise RuntimeError(f"the sum of {made.label} is wrong")
 
     @staticmethod
-    def _answered(machine: Client, request: bytes) -> tuple[float, bytes]:
+    def _answered(member: Client, request: bytes) -> tuple[float, bytes]:
         replies = list[bytes]()
-        return seconds(lambda: replies.append(machine.handle(request))), replies[0]
+        return seconds(lambda: replies.append(member.handle(request))), replies[0]
 
     def _advance(self, server: Server) -> Continue | Finish:
         found = list[Continue | Finish]()
