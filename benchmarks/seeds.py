@@ -4,7 +4,7 @@ One core, processor time, values of 16 bits, 10^6 of them, 1,000 clients in the 
 is signed, and lattice pads are wrapped.  Stream pads sum modulo 2^16; lattice pads and OneShot get values of 16 bits in
 a session modulo 2^32, as in `benchmarks.oneshot`.  All protocols take turns in one process, and figures are medians.
 
-Twenty clients send.  A member's figure is its whole work over their number, and so is the server's, in which the
+A hundred clients send.  A member's figure is its whole work over their number, and so is the server's, in which the
 addition of as many arrays of the same size by numpy is left out.  OneShot's committee is 3 of 5 with fixed public
 primes: a key made of them protects nothing.
 """
@@ -40,7 +40,7 @@ from protocols.testing.repeatable import fixed_identity, fixed_roster
 
 VALUE_BITS: Final = 16
 CLIENTS: Final = 1000
-SENDERS: Final = 20
+SENDERS: Final = 100
 LENGTH: Final = 1_000_000
 REPEATS: Final = 15
 SUMS: Final = 3
@@ -166,7 +166,7 @@ def client_seconds(made: Scenario, request: bytes) -> tuple[float, bytes]:
 
 
 class Sum:
-    """One sum of twenty clients with a committee of replicated seeds, timed.
+    """One sum of a hundred clients with a committee of replicated seeds, timed.
 
     Attributes:
         check_s: The time of each member in the step `check_entries`.
@@ -226,7 +226,7 @@ def measure() -> Report:
     for made in track(all_made, description="sums", console=console):
         protocol, label = made.protocol, made.label
         padded = (
-            protocol.pads_of(made.session).padded_bytes
+            protocol.pads_of(made.session, bytes(32)).padded_bytes
             if isinstance(protocol, SeedSum)
             else protocol.payload(made.session).padded_bytes
             if isinstance(protocol, OneShot)

@@ -171,7 +171,7 @@ class SeedSum(SecureSum):
     def _validate(self, session: Session) -> None:
         """See `SecureSum.validate`."""
         key = seed_committee(session)
-        self.pads_of(session)
+        self._derived(session)
         least = quorum(key.members, key.colluding, self.adversary)
         if key.threshold < least:
             raise ParameterError(
@@ -218,16 +218,17 @@ class SeedSum(SecureSum):
         """See `SecureSum.server_party`."""
         return SeedServer(self._derived(session))
 
-    def pads_of(self, session: Session) -> Pads:
+    def pads_of(self, session: Session, digest: bytes) -> Pads:
         """Return the pads of a session, or raise `ParameterError` if its vectors cannot be padded."""
         match self.pads:
             case PadKind.STREAM:
                 return StreamPads(session)
             case PadKind.LATTICE:
-                seed = hashlib.sha256(b"secagg seeds lattice v1" + self.digest(session)).digest()
+                seed = hashlib.sha256(b"secagg seeds lattice v1" + digest).digest()
                 return LatticePads(session, seed=seed, value_bits=self.value_bits, headroom=self.headroom)
             case _:
                 assert_never(self.pads)
 
     def _derived(self, session: Session) -> Derived:
-        return Derived(session=session, digest=self.digest(session), pads=self.pads_of(session))
+        digest = self.digest(session)
+        return Derived(session=session, digest=digest, pads=self.pads_of(session, digest))

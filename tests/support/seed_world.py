@@ -95,9 +95,8 @@ def derived_of(scenario: Scenario) -> Derived:
     """Return what all parties derive from the session."""
     protocol = scenario.protocol
     assert isinstance(protocol, SeedSum)
-    return Derived(
-        session=scenario.session, digest=protocol.digest(scenario.session), pads=protocol.pads_of(scenario.session)
-    )
+    digest = protocol.digest(scenario.session)
+    return Derived(session=scenario.session, digest=digest, pads=protocol.pads_of(scenario.session, digest))
 
 
 class WilfulServer:

@@ -279,7 +279,7 @@ def test_kind_of_pads_and_its_fields_are_in_the_digest() -> None:
 
 def test_public_polynomials_are_a_hash_of_the_session_with_a_label_of_their_own() -> None:
     protocol, session = SeedSum(pads=LATTICE), session_of(2**16, 5, None)
-    pads: Any = protocol.pads_of(session)
+    pads: Any = protocol.pads_of(session, protocol.digest(session))
     assert pads._seed == hashlib.sha256(b"secagg seeds lattice v1" + protocol.digest(session)).digest()
 
 

@@ -405,7 +405,7 @@ class SignsIds(SeedSum):
     """The protocol in which members sign who contributes, and not what."""
 
     def _derived(self, session: Session) -> Derived:
-        return _IdsAlone(session=session, digest=self.digest(session), pads=self.pads_of(session))
+        return _IdsAlone(session=session, digest=self.digest(session), pads=self.pads_of(session, self.digest(session)))
 
 
 @pytest.mark.parametrize("kind", [SignsIds, SeedSum])
@@ -636,7 +636,7 @@ class Unbound(SeedSum):
     """The protocol in which a box says nothing of its use."""
 
     def _derived(self, session: Session) -> Derived:
-        return _Unbound(session=session, digest=self.digest(session), pads=self.pads_of(session))
+        return _Unbound(session=session, digest=self.digest(session), pads=self.pads_of(session, self.digest(session)))
 
 
 def replayed(scenario: Scenario, message: SeedInput) -> list[int]:
@@ -717,7 +717,9 @@ class SeedIsKey(SeedSum):
     """The protocol in which a pad is bound to nothing."""
 
     def _derived(self, session: Session) -> Derived:
-        return _SeedIsKey(session=session, digest=self.digest(session), pads=self.pads_of(session))
+        return _SeedIsKey(
+            session=session, digest=self.digest(session), pads=self.pads_of(session, self.digest(session))
+        )
 
 
 @pytest.mark.parametrize("kind", [SeedIsKey, SeedSum])
