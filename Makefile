@@ -78,7 +78,7 @@ paillier: $(READY) ## Measure Paillier beside phe, and OneShot.
 	$(BIN)/python -m benchmarks.paillier --json benchmarks/results/paillier.json
 	$(BIN)/python -m benchmarks.oneshot --json benchmarks/results/oneshot.json
 
-# SeedSum with both kinds of pads beside OneShot; two minutes.
+# SeedSum with both kinds of pads beside OneShot; three minutes.
 seeds: $(READY) ## Measure SeedSum beside OneShot.
 	$(BIN)/python -m benchmarks.seeds --json benchmarks/results/seeds.json
 

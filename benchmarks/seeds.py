@@ -22,7 +22,6 @@ from typing import Annotated, Final
 import msgspec
 import numpy as np
 import typer
-from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.progress import track
@@ -33,6 +32,7 @@ from benchmarks.machine import Machine
 from protocols import Adversary, Client, Committee, Continue, Finish, OneShot, SecureSum, Server, Session
 from protocols.committee import CommitteeKey, CommitteeShare
 from protocols.crypto.integers import fastest
+from protocols.crypto.keystream import Words
 from protocols.seeds import MemberCertificate, MemberShare, PadKind, SeedCommittee, SeedSum
 from protocols.seeds.sets import quorum
 from protocols.testing import Scenario
@@ -132,7 +132,7 @@ def scenarios() -> list[Scenario]:
     return [scenario(ONESHOT, oneshot, KEY, shares, 2**32), *(seed_scenario(*pair) for pair in pairs)]
 
 
-def vector(modulus: int) -> NDArray[np.unsignedinteger]:
+def vector(modulus: int) -> Words:
     """Return values of 16 bits, half of them negative."""
     half = 2 ** (VALUE_BITS - 1)
     return (np.random.default_rng(0).integers(-half, half, LENGTH) % modulus).astype(
@@ -140,7 +140,7 @@ def vector(modulus: int) -> NDArray[np.unsignedinteger]:
     )
 
 
-def machine(made: Scenario, party: int, values: NDArray[np.unsignedinteger] | None) -> Client:
+def machine(made: Scenario, party: int, values: Words | None) -> Client:
     """Return a party's machine. A client assumes that nobody is corrupt, since few clients send."""
     terms = made.terms(party)
     return Client(

@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from protocols.committee import Committee
+from protocols.crypto.entropy import Entropy
 from protocols.crypto.keystream import word_dtype
 from protocols.crypto.lattice.gaussian import GaussianStream
 from protocols.crypto.lattice.ring import DEGREE
@@ -34,6 +35,11 @@ BOTH: Final = pytest.mark.parametrize("roster", [None, ROSTER], ids=["bare", "wr
 
 def drawn(each: int) -> bytes:
     return hashlib.sha256(b"%d" % each).digest()
+
+
+def errors_of(client: int) -> Entropy:
+    """Return the source of a client's errors."""
+    return lambda count: drawn(5000 + client)[:count]
 
 
 def keys_of(client: int, sets: int = 3) -> list[SetKeys]:
@@ -144,9 +150,7 @@ def opened(pads: LatticePads, rows: Sequence[Any], modulus: int, sets: int = 3) 
     for client, row in enumerate(rows):
         vector = np.array([int(each) % modulus for each in row], dtype=np.uint64).astype(word_dtype(modulus))
         pads.check(vector)
-        pads.add(
-            total, bytes(pads.padded(vector, keys_of(client, sets), lambda _, client=client: drawn(5000 + client)))
-        )
+        pads.add(total, bytes(pads.padded(vector, keys_of(client, sets), errors_of(client))))
     before = total.copy()
     clients = range(len(rows))
     openings = [pads.opening([keys_of(client, sets)[a] for client in clients], (1,) * len(rows)) for a in range(sets)]
@@ -197,7 +201,7 @@ def test_sums_that_do_not_belong_together_are_noticed(roster: Roster | None, dam
     total = pads.nothing()
     for client in clients if damage != "missing client" else (0, 1):
         vector = np.full(50, 9, dtype=np.uint16)
-        pads.add(total, bytes(pads.padded(vector, keys_of(client), lambda _, client=client: drawn(client))))
+        pads.add(total, bytes(pads.padded(vector, keys_of(client), errors_of(client))))
     openings = [pads.opening([keys_of(client)[a] for client in clients], (1, 1, 1)) for a in range(3)]
     if damage == "key sum":
         changed = bytearray(openings[0])
@@ -214,7 +218,7 @@ def test_share_of_a_wrap_that_was_changed_makes_a_sum_that_is_noticed() -> None:
     total = pads.nothing()
     for client in clients:
         vector = np.full(50, 9, dtype=np.uint16)
-        pads.add(total, bytes(pads.padded(vector, keys_of(client), lambda _, client=client: drawn(client))))
+        pads.add(total, bytes(pads.padded(vector, keys_of(client), errors_of(client))))
     openings = [pads.opening([keys_of(client)[a] for client in clients], (1, 1, 1)) for a in range(3)]
     openings[2] = openings[2][:-1] + bytes([openings[2][-1] ^ 1])
     with pytest.raises(DamagedSum):
@@ -310,7 +314,7 @@ def test_35_sets_open_and_no_message_is_beyond_the_limit(adversary: Any) -> None
 
 def test_values_of_few_bits_and_headroom_run_in_whole_sessions() -> None:
     for fields in ({"value_bits": 5}, {"headroom": True}):
-        protocol = SeedSum(adversary=MALICIOUS, pads=LATTICE, **fields)  # type: ignore[arg-type]  # Each has its type.
+        protocol = SeedSum(adversary=MALICIOUS, pads=LATTICE, **fields)
         scenario = seed_scenario(4, 1, protocol=protocol, modulus=2**24)
         vectors = {
             client: np.array([place, 2**24 - place - 1, 15, 2**24 - 16, 0], dtype=np.uint64)

@@ -1,9 +1,9 @@
 """The wrap of lattice pads: members reveal shares of its keys for the agreed contributors alone, and claim them."""
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -97,14 +97,17 @@ def open_for_all(party: SeedParty, certificate: Certificate) -> SumShares:
     return SumShares(reply.claims, reply.signature, memoryview(bytes(reply.sums) + b"".join(more)))
 
 
+def answering(answers: Mapping[str, Callable[..., Any]]) -> Any:
+    """Return the table of steps with other answers."""
+    rows: tuple[Any, ...] = STEPS
+    return tuple(replace(row, answer=answers.get(row.name, row.answer)) for row in rows)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RevealsAll(SeedSum):
     """The protocol in which members reveal the shares of clients that are no contributors too."""
 
-    steps = tuple(
-        replace(row, answer={"agree": agree_and_keep, "open_sum": open_for_all}.get(row.name, row.answer))  # type: ignore[arg-type]  # Each is an answer of its row.
-        for row in STEPS
-    )
+    steps = answering({"agree": agree_and_keep, "open_sum": open_for_all})
 
 
 @pytest.mark.parametrize("kind", [RevealsAll, SeedSum])

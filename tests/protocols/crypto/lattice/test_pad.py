@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from protocols.crypto.keystream import Words
 from protocols.crypto.lattice.gaussian import REACH, WIDTH
-from protocols.crypto.lattice.pad import LatticePad, draw_key, key_coefficients
+from protocols.crypto.lattice.pad import LatticePad, draw_key, expand_key, key_coefficients
 from protocols.crypto.lattice.ring import DEGREE, Multiplier, Ring
 from protocols.crypto.secret import Secret
 from protocols.errors import DamagedSum, InputError, ParameterError
@@ -349,3 +349,35 @@ def test_sum_below_what_values_can_be_is_noticed() -> None:
     sealed -= np.uint64(1 << pad.noise_bits)  # a client that lies
     with pytest.raises(DamagedSum, match="values: expected at most"):
         pad.open(sealed, key_sum=key_coefficients(key), seed=bytes(32), contributors=1)
+
+
+# Keys that are sums.
+
+
+def test_vector_under_the_sum_of_keys_opens_with_the_sum_of_all_of_them() -> None:
+    """35 keys for each of three clients: keys beyond a byte."""
+    pad, entropy = LatticePad(length=500, bound=2**16, clients=3), stream("sums of keys")
+    values = np.arange(500, dtype=np.uint64) * np.uint64(131)
+    total, key_sum = np.zeros(pad.words, dtype=np.uint64), np.zeros(DEGREE, dtype=np.int64)
+    for _ in range(3):
+        keys = [draw_key(entropy) for _ in range(35)]
+        coefficients = np.sum([key_coefficients(key) for key in keys], axis=0)
+        assert int(np.abs(coefficients).max()) > REACH
+        total += pad.seal(values, keys=keys, seed=SEED, entropy=entropy)
+        key_sum += coefficients
+    opened = pad.open(total, key_sum=key_sum, seed=SEED, contributors=3, largest_key=REACH * 35 * 3)
+    assert np.array_equal(opened, 3 * values)
+    with pytest.raises(DamagedSum, match="expected entries within 5,"):
+        pad.open(total, key_sum=key_sum, seed=SEED, contributors=3, largest_key=5)
+
+
+def test_vector_is_not_sealed_without_a_key() -> None:
+    pad = LatticePad(length=10, bound=16, clients=3)
+    with pytest.raises(InputError, match="keys: expected at least one, found none"):
+        pad.seal(np.zeros(10, dtype=np.uint8), keys=[], seed=SEED, entropy=os.urandom)
+
+
+def test_key_is_expanded_from_a_seed_as_it_is_drawn() -> None:
+    seed = hashlib.sha256(b"a seed of a key").digest()
+    assert expand_key(Secret(seed)) == draw_key(lambda count: seed[:count])
+    assert expand_key(Secret(seed)) != expand_key(Secret(SEED))
