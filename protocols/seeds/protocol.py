@@ -83,8 +83,8 @@ class SeedSum(SecureSum):
 
     Attributes:
         adversary: The server.
-        pads: The kind of pads. With stream pads the modulus is a power of two, and neither of the next two fields is
-            set. With lattice pads the modulus is any number.
+        pads: The kind of pads. With stream pads the modulus of a session is a power of two, and a session is refused if
+            one of the next two fields is set. With lattice pads the modulus is any number.
         value_bits: b, if every client's entries represent only integers in [-2^(b-1), 2^(b-1)), a negative integer v
             being represented by modulus + v. None if entries may be anything below the modulus. Fewer bits make shorter
             messages.
@@ -119,11 +119,6 @@ class SeedSum(SecureSum):
         object.__setattr__(self, "pads", PadKind(self.pads))
         if type(self.headroom) is not bool:
             raise ParameterError(f"headroom: expected a bool, found {shown(self.headroom)}")
-        if self.pads is PadKind.STREAM and (self.headroom or self.value_bits is not None):
-            raise ParameterError(
-                "value_bits and headroom: expected neither with stream pads, which are as long as the vector in any "
-                f"case, found {shown(self.value_bits)} and {self.headroom}. Leave them out, or use lattice pads."
-            )
 
     @classmethod
     def suggest(
@@ -222,6 +217,12 @@ class SeedSum(SecureSum):
         """Return the pads of a session, or raise `ParameterError` if its vectors cannot be padded."""
         match self.pads:
             case PadKind.STREAM:
+                if self.headroom or self.value_bits is not None:
+                    raise ParameterError(
+                        "value_bits and headroom: expected neither with stream pads, which are as long as the vector "
+                        f"in any case, found {shown(self.value_bits)} and {self.headroom}. Leave them out, or use "
+                        "lattice pads."
+                    )
                 return StreamPads(session)
             case PadKind.LATTICE:
                 seed = hashlib.sha256(b"secagg seeds lattice v1" + digest).digest()

@@ -241,7 +241,7 @@ def test_key_sums_of_a_norm_that_no_product_is_exact_for_are_noticed() -> None:
 @pytest.mark.parametrize("fields", [{"value_bits": 4}, {"headroom": True}, {"value_bits": 0}])
 def test_fields_of_lattice_pads_are_refused_with_stream_pads(fields: dict[str, Any]) -> None:
     with pytest.raises(ParameterError, match="value_bits and headroom: expected neither with stream pads"):
-        SeedSum(**fields)
+        SeedSum(**fields).validate(session_of(2**16, 5, None))
 
 
 @pytest.mark.parametrize("pads", [None, "streams", 1, ()])
