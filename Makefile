@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-fast test-later lint format check docs bench masking masks lightsecagg paillier privacy kills \
+.PHONY: help demo test test-fast test-later lint format check docs bench masking masks lightsecagg paillier seeds privacy kills \
     engine-kills faults engines engine-costs planning population ledger-costs rounding scale accuracy lattice audit audit-self-test audit-seeds \
     audit-long explore epsilon fuzz fuzz-ci lock clean
 
@@ -77,6 +77,10 @@ lightsecagg: $(READY) ## Measure LightSecAgg beside FedML's; needs FEDML=/path/t
 paillier: $(READY) ## Measure Paillier beside phe, and OneShot.
 	$(BIN)/python -m benchmarks.paillier --json benchmarks/results/paillier.json
 	$(BIN)/python -m benchmarks.oneshot --json benchmarks/results/oneshot.json
+
+# SeedSum with both kinds of pads beside OneShot; three minutes.
+seeds: $(READY) ## Measure SeedSum beside OneShot.
+	$(BIN)/python -m benchmarks.seeds --json benchmarks/results/seeds.json
 
 # Samplers beside OpenDP and numpy, a client's part of a private round, accounting beside dp-accounting; five minutes.
 privacy: .venv-peers/.ready ## Measure samplers, accounting and calibration beside others.

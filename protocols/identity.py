@@ -9,7 +9,7 @@ key.)
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -84,6 +84,10 @@ class Roster(Mapping[int, bytes]):
 
     def __len__(self) -> int:
         return len(self._keys)
+
+    def items(self) -> ItemsView[int, bytes]:
+        """Return the clients with their keys, ascending, as fast as a dictionary does."""
+        return self._keys.items()
 
     def __hash__(self) -> int:
         return hash(tuple(self._keys.items()))

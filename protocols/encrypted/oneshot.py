@@ -31,8 +31,8 @@ from protocols.crypto.lattice.ring import DEGREE
 from protocols.crypto.paillier.digits import Digits
 from protocols.encrypted.derived import Payload, threshold_key
 from protocols.encrypted.protocol import EncryptedSum
-from protocols.encrypted.values import Values
 from protocols.session import Session, Vector
+from protocols.values import Values
 
 _WORD: Final = np.dtype("<u8")
 
@@ -56,7 +56,7 @@ class PaddedVector(Payload):
         """See `Payload.wrap`. The key is drawn here and is not kept."""
         key = draw_key(entropy)
         self._values.store(vector)
-        padded = self._pad.seal(vector, key=key, seed=self._seed, entropy=entropy)
+        padded = self._pad.seal(vector, keys=[key], seed=self._seed, entropy=entropy)
         return padded.astype(_WORD, copy=False).data.cast("B"), self.digits.pack(key_coefficients(key))
 
     def nothing(self) -> Words:

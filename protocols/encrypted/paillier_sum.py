@@ -20,8 +20,8 @@ from protocols.crypto.keystream import Words
 from protocols.crypto.paillier.slots import Slots
 from protocols.encrypted.derived import Payload, threshold_key
 from protocols.encrypted.protocol import EncryptedSum
-from protocols.encrypted.values import Values
 from protocols.session import Session, Vector
+from protocols.values import Values
 
 
 class PackedVector(Payload):

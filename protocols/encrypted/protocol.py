@@ -20,7 +20,7 @@ signatures, as they check everything else (`protocols.terms` has their rules). I
 - A session's sum opens once: two sets of `threshold` members have an honest one in common if 2 * threshold exceeds the
   number of members plus that of corrupt members. `validate` requires this for no corrupt members, and a `ClientTerms`
   for its own fraction of corrupt members.
-- The opened value is the sum over the integers of what entries represent (`protocols.encrypted.values`). This tells
+- The opened value is the sum over the integers of what entries represent (`protocols.values`). This tells
   more than the sum modulo m, unless the modulus has headroom for the sum, as encodings have.
 - Nothing proves that an encrypted entry is in range. A client that sends one out of range spoils the sum.
 """
@@ -40,6 +40,7 @@ from protocols.encrypted.server import EncryptedServer
 from protocols.errors import ParameterError, UnsafeSession
 from protocols.secure_sum import Role, SecureSum, Step
 from protocols.session import Extra, Participant, Session
+from protocols.values import headroom_bits
 
 STEPS: Final = (
     Step("encrypt_input", Invitation, EncryptedClient.encrypt_input,
@@ -120,8 +121,9 @@ class EncryptedSum(SecureSum):
 
     def sum_bits(self, session: Session, bound: int) -> int | None:
         """Return the bits of a signed sum of stored values below a bound, if headroom saves bits; otherwise None."""
-        bits = (session.modulus - 1).bit_length()
-        return bits if self.headroom and bits < (len(session.clients) * (bound - 1)).bit_length() else None
+        if not self.headroom:
+            return None
+        return headroom_bits(modulus=session.modulus, bound=bound, clients=len(session.clients))
 
     @abstractmethod
     def payload(self, session: Session) -> Payload:

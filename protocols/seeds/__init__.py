@@ -2,6 +2,7 @@
 
 from protocols.seeds.committee import MemberShare, SeedCommittee
 from protocols.seeds.member_key import EpochKey, MemberCertificate
+from protocols.seeds.pads import PadKind
 from protocols.seeds.protocol import SeedSum
 
-__all__ = ["EpochKey", "MemberCertificate", "MemberShare", "SeedCommittee", "SeedSum"]
+__all__ = ["EpochKey", "MemberCertificate", "MemberShare", "PadKind", "SeedCommittee", "SeedSum"]

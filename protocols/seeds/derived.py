@@ -6,10 +6,14 @@ each of its fields has a fixed length or is itself a hash. So no two statements 
 
     hash of seed a       MAC(seed, "secagg seeds hash v1" | D | client | a)
     key of pad a         MAC(seed, "secagg seeds pad v1" | D | client | a)
+    share of the wrap's  MAC(seed, "secagg seeds wrap v1" | D | client | a)
     info of a box        H("secagg seeds box v1" | D | client | member | all seed hashes)
     entry E              H("secagg seeds entry v1" | D | client | H(padded) | H(seed hashes) | H(box 0) | ...)
     root R               H("secagg seeds set v1" | D | number of contributors | (client | weight | E) ...)
-    claim for set a      H("secagg seeds claim v1" | D | R | a | sum of the set's pads)
+    claim for set a      H("secagg seeds claim v1" | D | R | a | opening of the set)
+
+The opening of a set is the sum of its pads over the contributors. With lattice pads against a malicious server, the
+contributors' shares of the wraps' keys follow, ascending by contributor (`protocols.seeds.lattice_pads`).
 
 What a seed gives is bound to the session and the client. So a machine that was copied, and draws the same seeds in two
 sessions, does not show the difference of its vectors.
@@ -24,13 +28,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from protocols import packing
 from protocols.committee import Committee
 from protocols.crypto import hpke
 from protocols.crypto.secret import Secret
 from protocols.errors import MalformedMessage, ParameterError
 from protocols.identity import SIGNATURE_BYTES, Roster, Signatures
 from protocols.seeds.committee import SeedCommittee
+from protocols.seeds.pads import Pads, SetKeys
 from protocols.seeds.sets import SeedSets
 from protocols.session import Session
 
@@ -86,10 +90,12 @@ class Derived:
     Attributes:
         session: The session.
         digest: The session's digest, 32 bytes.
+        pads: The pads of the session's vectors.
     """
 
     session: Session
     digest: bytes
+    pads: Pads
 
     @cached_property
     def key(self) -> SeedCommittee:
@@ -132,11 +138,6 @@ class Derived:
         """Return the place of a party in the committee, from 0."""
         return self.committee.index(member) - 1
 
-    @property
-    def padded_bytes(self) -> int:
-        """Number of bytes of a padded vector."""
-        return packing.packed_bytes(self.session.length, self.session.modulus)
-
     @cached_property
     def box_bytes(self) -> int:
         """Number of bytes of one member's box."""
@@ -175,6 +176,16 @@ class Derived:
         """Return the key of the pad that a client's seed for one set expands to."""
         return Secret(self._mac(seed, b"secagg seeds pad v1", client, number))
 
+    def wrap_key(self, seed: Secret, *, client: int, number: int) -> Secret:
+        """Return the share of the key of a client's wrap that its seed for one set gives."""
+        return Secret(self._mac(seed, b"secagg seeds wrap v1", client, number))
+
+    def set_keys(self, seed: Secret, *, client: int, number: int) -> SetKeys:
+        """Return both keys of a client's seed for one set."""
+        return SetKeys(
+            pad=self.pad_key(seed, client=client, number=number), wrap=self.wrap_key(seed, client=client, number=number)
+        )
+
     def box_info(self, seed_hashes: bytes, *, client: int, member: int) -> bytes:
         """Return what a client's box for a member is bound to, besides the member's key.
 
@@ -199,10 +210,10 @@ class Derived:
             hashed.update(_party(client) + weight.to_bytes(_WEIGHT_BYTES, "big") + entry)
         return hashed.digest()
 
-    def claim(self, root: bytes, number: int, pads: bytes | memoryview) -> bytes:
-        """Return the hash that stands for the sum of one set's pads over the contributors of a root."""
+    def claim(self, root: bytes, number: int, opening: bytes | memoryview) -> bytes:
+        """Return the hash that stands for the opening of one set for the contributors of a root."""
         hashed = hashlib.sha256(_CLAIM + self.digest + root + number.to_bytes(_SET_BYTES, "big"))
-        hashed.update(pads)
+        hashed.update(opening)
         return hashed.digest()
 
     def split_sealed(self, sealed: memoryview) -> tuple[bytes, list[bytes], bytes]:

@@ -16,6 +16,7 @@ The signatures do not withstand a quantum computer. They need to hold only until
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -166,17 +167,7 @@ class MemberCertificate:
             CertificateNotSigned: The signature is not valid.
             CertificateKeyUnusable: Nothing can be encrypted safely to the key.
         """
-        try:
-            Ed25519PublicKey.from_public_bytes(self.identity).verify(self.signature, self._signed)
-        except (InvalidSignature, ValueError):
-            raise CertificateNotSigned(
-                f"{self._name}: expected the signature of its identity, found one that is not valid. Ask the member "
-                "for its certificate over another channel."
-            ) from None
-        try:
-            hpke.check(self.public_key)
-        except UnusableKey as error:
-            raise CertificateKeyUnusable(f"{self._name}: {error}. Ask the member for another key.") from None
+        _check_keys(self)
 
     def to_bytes(self) -> bytes:
         """Return the certificate in its one encoding of 1362 bytes: what is signed, then the signature.
@@ -267,6 +258,21 @@ class EpochKey(Uncopyable):
 def _statement(identity: bytes, epoch: int, not_before: int, not_after: int, public_key: bytes) -> bytes:
     numbers = b"".join(number.to_bytes(_NUMBER_BYTES, "big") for number in (epoch, not_before, not_after))
     return _LABEL + identity + numbers + public_key
+
+
+@lru_cache(maxsize=1024)  # What is valid stays valid, and each party asks before each of its replies.
+def _check_keys(certificate: MemberCertificate) -> None:
+    try:
+        Ed25519PublicKey.from_public_bytes(certificate.identity).verify(certificate.signature, certificate._signed)
+    except (InvalidSignature, ValueError):
+        raise CertificateNotSigned(
+            f"{certificate._name}: expected the signature of its identity, found one that is not valid. Ask the member "
+            "for its certificate over another channel."
+        ) from None
+    try:
+        hpke.check(certificate.public_key)
+    except UnusableKey as error:
+        raise CertificateKeyUnusable(f"{certificate._name}: {error}. Ask the member for another key.") from None
 
 
 def _check_epoch(epoch: int, not_before: int, not_after: int) -> None:

@@ -7,7 +7,7 @@ class SeedInput(Message, frozen=True):
     """The only message of a client.
 
     Attributes:
-        padded: The vector with the expansions of all seeds added, bit-packed.
+        padded: The vector with the pads of all seeds added.
         sealed: A hash of each seed, a box for each committee member, and the client's signature if the session has a
             roster; each has a fixed length.
     """
@@ -57,12 +57,12 @@ class Agreement(Message, frozen=True):
 
 
 class Certificate(Message, frozen=True):
-    """The signatures of a quorum over one root, and the sets of which one member is to send the sum.
+    """The signatures of a quorum over one root, and the sets of which one member is to send the opening.
 
     Attributes:
         signers: Ids of the members that have signed, ascending.
         signatures: Their signatures, joined, in the same order.
-        sets: Numbers of the sets whose sums the receiving member is to send, ascending.
+        sets: Numbers of the sets whose openings the receiving member is to send, ascending.
     """
 
     signers: tuple[int, ...]
@@ -71,12 +71,13 @@ class Certificate(Message, frozen=True):
 
 
 class SumShares(Message, frozen=True):
-    """What a member reveals of the sum of the contributors' pads.
+    """What a member reveals of the contributors' pads.
 
     Attributes:
-        claims: For each of the member's sets, ascending, a hash of the sum of the set's pads, joined.
+        claims: For each of the member's sets, ascending, a hash of the set's opening, joined.
         signature: The member's signature over all of the claims.
-        sums: For each set that the certificate asks for, the sum of its pads, bit-packed, joined.
+        sums: For each set that the certificate asks for, its opening, joined: the sum of the set's pads, and what else
+            the kind of pads needs (`protocols.seeds.pads`).
     """
 
     claims: memoryview

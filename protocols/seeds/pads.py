@@ -1,44 +1,98 @@
-"""Sums of stream pads: what a client adds to its vector, and what a committee member adds up over the contributors.
+"""What the kinds of pads of `SeedSum` differ in: what a client sends, what members reveal of a set, what is removed.
 
-The pad of a seed is the expansion of its pad key by AES-256 in counter mode (`protocols.crypto.keystream`), read as
-words modulo a power of two.
+`protocols.seeds.stream_pads` and `protocols.seeds.lattice_pads` are the two kinds.
 """
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 
-import numpy as np
-
-from protocols import packing
-from protocols.crypto.keystream import Words, add_mask, word_dtype
+from protocols.crypto.entropy import Entropy
+from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret
-from protocols.session import Session
+from protocols.session import Vector
 
 
-def padded(vector: Words, keys: Iterable[Secret], *, modulus: int) -> bytes:
-    """Return a vector plus the pads of all keys modulo a power of two, bit-packed; the vector is overwritten."""
-    for key in keys:
-        add_mask(vector, key)
-    return _packed(vector, modulus)
+class PadKind(StrEnum):
+    """A kind of pads, and so the assumption on which the secrecy of vectors rests; see docs/seeds.md."""
+
+    STREAM = "stream"
+    """Keystreams. Members expand one of the vector's length for each contributor and set."""
+
+    LATTICE = "lattice"
+    """Lattice masks under a sum of short keys. A member's work and replies do not depend on the vector's length."""
 
 
-def pad_sum(keys: Iterable[tuple[Secret, int]], *, session: Session) -> bytes:
-    """Return the sum of pads, each times its weight, modulo a power of two, bit-packed.
+@dataclass(frozen=True, slots=True)
+class SetKeys:
+    """What a client's seed for one set is expanded to.
 
-    Args:
-        keys: For each contributor, the key of its pad and its weight.
-        session: The session, whose length and modulus the pads have.
+    Attributes:
+        pad: The key of the pad, 32 bytes.
+        wrap: A share of the key of the wrap, 32 bytes. Only lattice pads against a malicious server use it.
     """
-    total = np.zeros(session.length, dtype=word_dtype(session.modulus))
-    for key, weight in keys:
-        if weight == 1:
-            add_mask(total, key)
-            continue
-        pad = np.zeros_like(total)
-        add_mask(pad, key)
-        total += pad * pad.dtype.type(weight % (1 << 8 * pad.itemsize))
-    return _packed(total, session.modulus)
+
+    pad: Secret
+    wrap: Secret
 
 
-def _packed(words: Words, modulus: int) -> bytes:
-    words &= words.dtype.type(modulus - 1)
-    return packing.pack(words, modulus)
+class Pads(ABC):
+    """The pads of one session.
+
+    The *opening* of a set is what its members reveal of the contributors' pads: a byte string that all of them can
+    compute, and that they claim.
+
+    Attributes:
+        padded_bytes: Number of bytes of a padded vector.
+    """
+
+    padded_bytes: int
+
+    @abstractmethod
+    def check(self, vector: Words) -> None:
+        """Raise `InputError` unless a vector of the session can be padded."""
+
+    @abstractmethod
+    def padded(self, vector: Words, keys: Sequence[SetKeys], entropy: Entropy) -> memoryview:
+        """Return a checked vector under the pads of all sets; the vector is overwritten."""
+
+    @abstractmethod
+    def check_padded(self, padded: memoryview) -> None:
+        """Raise `MalformedMessage` unless a padded vector has the right form."""
+
+    @abstractmethod
+    def opening(self, keys: Sequence[SetKeys], weights: Sequence[int]) -> bytes:
+        """Return the opening of one set.
+
+        Args:
+            keys: Each contributor's keys of the set, ascending by contributor.
+            weights: Each contributor's weight.
+        """
+
+    @abstractmethod
+    def opening_bytes(self, contributors: int) -> int:
+        """Return the number of bytes of an opening for this number of contributors."""
+
+    @abstractmethod
+    def check_opening(self, opening: memoryview, contributors: int) -> None:
+        """Raise `MalformedMessage` unless an opening of `opening_bytes` bytes has the right form."""
+
+    @abstractmethod
+    def nothing(self) -> Words:
+        """Return the sum of no padded vectors."""
+
+    @abstractmethod
+    def add(self, total: Words, padded: bytes) -> None:
+        """Add a checked padded vector to a sum of padded vectors, in place."""
+
+    @abstractmethod
+    def opened(self, total: Words, openings: Sequence[bytes], contributors: int) -> Vector:
+        """Return the sum of vectors from that of padded vectors, which stays as it is, and the openings of all sets.
+
+        Returns:
+            Shape `(length,)`, uint64, entries in [0, modulus).
+
+        Raises:
+            DamagedSum: The sum of padded vectors and the openings do not belong together.
+        """

@@ -1,6 +1,5 @@
 """The client's and the committee member's side of `SeedSum`: one method for each step."""
 
-from collections.abc import Iterable
 from enum import IntEnum
 from typing import Final
 
@@ -13,7 +12,6 @@ from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret, Uncopyable
 from protocols.errors import MalformedMessage, NotSigned, OrderError, ParameterError, RemoteError
 from protocols.identity import SIGNATURE_BYTES
-from protocols.seeds import pads
 from protocols.seeds.committee import MemberShare
 from protocols.seeds.derived import HASH_BYTES, SEED_BYTES, Derived, Entry, hash_of
 from protocols.seeds.messages import (
@@ -25,6 +23,7 @@ from protocols.seeds.messages import (
     SeedInput,
     SumShares,
 )
+from protocols.seeds.pads import SetKeys
 from protocols.session import Participant
 from protocols.snapshot import State
 from protocols.terms import Keyholder
@@ -89,6 +88,8 @@ class SeedParty(Uncopyable):
         self._keyholder = participant.keyholder
         self._share = None if participant.keyholder is None else _member_share(participant.keyholder)
         self._entropy = participant.entropy
+        if participant.vector.size:
+            derived.pads.check(participant.vector)
         self.state = PartyState(vector=participant.vector)
 
     def mask_input(self, _: Invitation) -> SeedInput:
@@ -96,13 +97,13 @@ class SeedParty(Uncopyable):
         derived, client = self._derived, self._party
         vector, self.state.vector = self.state.vector, _EMPTY
         seeds = [Secret(self._entropy(SEED_BYTES)) for _ in range(derived.sets.count)]
-        keys = (derived.pad_key(seed, client=client, number=number) for number, seed in enumerate(seeds))
-        padded = pads.padded(vector, keys, modulus=derived.session.modulus)
+        keys = [derived.set_keys(seed, client=client, number=number) for number, seed in enumerate(seeds)]
+        padded = derived.pads.padded(vector, keys, self._entropy)
         hashes = b"".join(derived.seed_hash(seed, client=client, number=number) for number, seed in enumerate(seeds))
         boxes = [self._box(member, seeds, hashes) for member in range(derived.key.members)]
         entry = derived.entry(client, derived.padded_hash(padded), hashes, b"".join(map(hash_of, boxes)))
         signature = derived.signatures.sign(self._identity, client=client, purpose=ENTRY, payload=entry)
-        return SeedInput(memoryview(padded), memoryview(hashes + b"".join(boxes) + signature))
+        return SeedInput(padded, memoryview(hashes + b"".join(boxes) + signature))
 
     def _box(self, member: int, seeds: list[Secret], hashes: bytes) -> bytes:
         derived = self._derived
@@ -198,7 +199,7 @@ class SeedParty(Uncopyable):
             raise RemoteError("weights: expected 1 for each contributor, found others")
 
     def open_sum(self, certificate: Certificate) -> SumShares:
-        """Claim and reveal sums of pads for the root that this member and a quorum have signed (step 3)."""
+        """Claim and reveal openings for the root that this member and a quorum have signed (step 3)."""
         derived, (_, share) = self._derived, self._as_member()
         self._check_certificate(certificate)
         numbers = derived.sets.of(share.index - 1)
@@ -206,19 +207,21 @@ class SeedParty(Uncopyable):
             raise RemoteError("sets: expected numbers of this member's sets in ascending order, found others")
         claims, sums = list[bytes](), list[bytes]()
         for place, number in enumerate(numbers):
-            total = pads.pad_sum(self._pad_keys(place, number), session=derived.session)
-            claims.append(derived.claim(self.state.root, number, total))
+            opening = derived.pads.opening(self._set_keys(place, number), self.state.weights)
+            claims.append(derived.claim(self.state.root, number, opening))
             if number in certificate.sets:
-                sums.append(total)
+                sums.append(opening)
         claimed = b"".join(claims)
         signature = self._sign(CLAIMS, self.state.root + hash_of(claimed))
         return SumShares(memoryview(claimed), memoryview(signature), memoryview(b"".join(sums)))
 
-    def _pad_keys(self, place: int, number: int) -> Iterable[tuple[Secret, int]]:
-        """Yield the key of each contributor's pad for one set, the member's set number `place`, and its weight."""
-        for client, weight in zip(self.state.contributors, self.state.weights, strict=True):
+    def _set_keys(self, place: int, number: int) -> list[SetKeys]:
+        """Return each contributor's keys of one set, the member's set number `place`."""
+        keys = list[SetKeys]()
+        for client in self.state.contributors:
             seed = Secret(self.state.seeds[client].reveal()[place * SEED_BYTES : (place + 1) * SEED_BYTES])
-            yield self._derived.pad_key(seed, client=client, number=number), weight
+            keys.append(self._derived.set_keys(seed, client=client, number=number))
+        return keys
 
     def _check_certificate(self, certificate: Certificate) -> None:
         derived = self._derived

@@ -1,9 +1,12 @@
 """SeedSum: one message from each client, whose pads a committee of replicated seeds removes from the sum.
 
-Each client draws a seed for every set of m - t of the m committee members. It adds the expansions of all seeds to its
-vector, and seals to each member the seeds of its sets. That is its only message. The members agree on the contributors.
-Each then adds up, for each of its sets, the expansions of the contributors' seeds. The server subtracts these sums of
-pads. Any t + 1 members cover all sets. To t members, the seeds of one set are unknown.
+Each client draws a seed for every set of m - t of the m committee members. It adds the pads of all seeds to its vector,
+and seals to each member the seeds of its sets. That is its only message. The members agree on the contributors. Each
+then adds up, for each of its sets, what the contributors' seeds give. With these sums, the server removes the pads. Any
+t + 1 members cover all sets. To t members, the seeds of one set are unknown.
+
+Pads are keystreams (`protocols.seeds.stream_pads`), or lattice masks under the sum of short keys, one for each seed
+(`protocols.seeds.lattice_pads`). With the second kind, a member's work does not depend on the vector's length.
 
 Sources: replicated secret sharing (Ito, Saito, Nishizeki, Globecom 1987); pseudorandom secret sharing (Cramer, Damgard,
 Ishai, TCC 2005); one message a client and a committee that opens the sum alone (Karthikeyan and Polychroniadou,
@@ -19,12 +22,13 @@ both cases:
 - A member records what it has signed before its signature leaves, under its identity. It signs no two sets of
   contributors under one context that differ in few clients.
 - Traffic that is recorded today stays secret from a quantum computer: boxes are sealed under ML-KEM-768 and X25519
-  together, and the rest is symmetric. Signatures are Ed25519.
+  together, and the rest is symmetric or, with lattice pads, rests on ring-LWE. Signatures are Ed25519.
 - The sum is right if at most t members lie and `Finish.verified` is true. A client can send any vector of its choice.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar, Final, Self
+import hashlib
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final, Self, assert_never
 
 from protocols.codec import Invitation
 from protocols.cohort import Adversary, check_cohort, whole_clients
@@ -32,6 +36,7 @@ from protocols.crypto.integers import shown
 from protocols.errors import ParameterError, SessionExpired, UnsafeSession
 from protocols.secure_sum import Role, SecureSum, Step
 from protocols.seeds.derived import Derived, seed_committee
+from protocols.seeds.lattice_pads import LatticePads
 from protocols.seeds.member_key import InvalidCertificate
 from protocols.seeds.messages import (
     Agreement,
@@ -42,9 +47,11 @@ from protocols.seeds.messages import (
     SeedInput,
     SumShares,
 )
+from protocols.seeds.pads import PadKind, Pads
 from protocols.seeds.party import SeedParty
 from protocols.seeds.server import SeedServer
 from protocols.seeds.sets import quorum
+from protocols.seeds.stream_pads import StreamPads
 from protocols.session import Extra, Participant, Session
 
 STEPS: Final = (
@@ -74,16 +81,25 @@ _LEAST_LIMIT: Final = 4096
 class SeedSum(SecureSum):
     """One message a client; a committee of replicated seeds.
 
-    Vectors are sums modulo a power of two.
-
     Attributes:
         adversary: The server.
+        pads: The kind of pads. With stream pads the modulus of a session is a power of two, and a session is refused if
+            one of the next two fields is set. With lattice pads the modulus is any number.
+        value_bits: b, if every client's entries represent only integers in [-2^(b-1), 2^(b-1)), a negative integer v
+            being represented by modulus + v. None if entries may be anything below the modulus. Fewer bits make shorter
+            messages.
+        headroom: Whether the caller vouches that every sum of contributors' entries, as such integers, lies in [-m/2,
+            m/2) for the modulus m, as encodings ensure. Sums then need no more bits than the modulus, and messages are
+            shorter still. If a sum leaves this range, it is wrong, and so are sums next to it.
 
     Raises:
         ParameterError: A field has another type or is out of its range.
     """
 
     adversary: Adversary = Adversary.CURIOUS
+    pads: PadKind = PadKind.STREAM
+    value_bits: int | None = None
+    headroom: bool = False
 
     name: ClassVar[str] = "seeds"
     wire: ClassVar[int] = 1
@@ -98,6 +114,11 @@ class SeedSum(SecureSum):
         if self.adversary not in self.adversaries:
             raise ParameterError(f"adversary: expected CURIOUS or MALICIOUS, found {shown(self.adversary)}")
         object.__setattr__(self, "adversary", Adversary(self.adversary))  # Its name as a string is accepted too.
+        if self.pads not in tuple(PadKind):
+            raise ParameterError(f"pads: expected STREAM or LATTICE, found {shown(self.pads)}")
+        object.__setattr__(self, "pads", PadKind(self.pads))
+        if type(self.headroom) is not bool:
+            raise ParameterError(f"headroom: expected a bool, found {shown(self.headroom)}")
 
     @classmethod
     def suggest(
@@ -123,16 +144,20 @@ class SeedSum(SecureSum):
             )
         return cls(adversary=adversary), clients - dropped
 
+    def with_headroom(self) -> Self:
+        """See `SecureSum.with_headroom`. A bound on single entries has no further effect, so it is removed."""
+        return self if self.pads is PadKind.STREAM else replace(self, headroom=True, value_bits=None)
+
     def quorum(self, session: Session, role: Role) -> int:
         """See `SecureSum.quorum`."""
         return session.threshold if role is Role.CLIENT else self._derived(session).quorum
 
     def message_limit(self, session: Session) -> int:
-        """See `SecureSum.message_limit`: a client's message, the entries for a member, or a member's sums."""
-        derived = self._derived(session)
-        entries = len(session.clients) * (derived.entry_bytes + _ID_BYTES)
-        sums = derived.sets.held * (derived.padded_bytes + 64)
-        return max(derived.padded_bytes + derived.sealed_bytes, entries, sums) + _LEAST_LIMIT
+        """See `SecureSum.message_limit`: a client's message, the entries for a member, or a member's openings."""
+        derived, clients = self._derived(session), len(session.clients)
+        entries = clients * (derived.entry_bytes + _ID_BYTES)
+        sums = derived.sets.held * (derived.pads.opening_bytes(clients) + 64)
+        return max(derived.pads.padded_bytes + derived.sealed_bytes, entries, sums) + _LEAST_LIMIT
 
     def list_limit(self, session: Session) -> int:
         """See `SecureSum.list_limit`: parties, or the sets of a member."""
@@ -141,10 +166,7 @@ class SeedSum(SecureSum):
     def _validate(self, session: Session) -> None:
         """See `SecureSum.validate`."""
         key = seed_committee(session)
-        if session.modulus & (session.modulus - 1):
-            raise ParameterError(
-                f"modulus: expected a power of two, since pads are words of a keystream, found {session.modulus}"
-            )
+        self._derived(session)
         least = quorum(key.members, key.colluding, self.adversary)
         if key.threshold < least:
             raise ParameterError(
@@ -173,7 +195,10 @@ class SeedSum(SecureSum):
             raise SessionExpired(str(error)) from None
 
     def check_safety(self, session: Session, corrupt: int) -> None:
-        """See `SecureSum.check_safety`. At least two contributors must be honest."""
+        """See `SecureSum.check_safety`. At least two contributors must be honest.
+
+        The argument for lattice pads needs this. With stream pads it is a rule about what a sum may tell.
+        """
         if session.threshold < corrupt + 2:
             raise UnsafeSession(
                 f"threshold: expected at least {corrupt + 2} with {corrupt} corrupt clients, found "
@@ -188,5 +213,23 @@ class SeedSum(SecureSum):
         """See `SecureSum.server_party`."""
         return SeedServer(self._derived(session))
 
+    def pads_of(self, session: Session, digest: bytes) -> Pads:
+        """Return the pads of a session, or raise `ParameterError` if its vectors cannot be padded."""
+        match self.pads:
+            case PadKind.STREAM:
+                if self.headroom or self.value_bits is not None:
+                    raise ParameterError(
+                        "value_bits and headroom: expected neither with stream pads, which are as long as the vector "
+                        f"in any case, found {shown(self.value_bits)} and {self.headroom}. Leave them out, or use "
+                        "lattice pads."
+                    )
+                return StreamPads(session)
+            case PadKind.LATTICE:
+                seed = hashlib.sha256(b"secagg seeds lattice v1" + digest).digest()
+                return LatticePads(session, seed=seed, value_bits=self.value_bits, headroom=self.headroom)
+            case _:
+                assert_never(self.pads)
+
     def _derived(self, session: Session) -> Derived:
-        return Derived(session=session, digest=self.digest(session))
+        digest = self.digest(session)
+        return Derived(session=session, digest=digest, pads=self.pads_of(session, digest))

@@ -3,12 +3,10 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-import numpy as np
 from msgspec import field
 
-from protocols import packing
 from protocols.codec import Invitation, Message
-from protocols.crypto.keystream import Words, word_dtype
+from protocols.crypto.keystream import Words
 from protocols.errors import MalformedMessage, RemoteError, TooFewSurvivors
 from protocols.identity import SIGNATURE_BYTES
 from protocols.logger import LOGGER
@@ -36,7 +34,8 @@ class ServerState(State, kw_only=True):
     """The state of the server.
 
     Attributes:
-        padded: By client, its padded vector, bit-packed, until the contributors are fixed.
+        padded: By client, its padded vector, until the contributors are fixed.
+        hashes: By client, the hash of its padded vector, until then.
         sealed: By client, its seed hashes, boxes and signature, until then.
         entries: By client, the hash E.
         complaints: By member, by client, the reason.
@@ -44,14 +43,15 @@ class ServerState(State, kw_only=True):
         contributors: The contributors, once they are fixed.
         root: The root over the contributors; empty before.
         agreements: By member, its signature over the root.
-        asked: By member, the numbers of the sets of which it is asked for the sum now.
-        tried: By number of a set, the members that were ever asked for its sum.
+        asked: By member, the numbers of the sets of which it is asked for the opening now.
+        tried: By number of a set, the members that were ever asked for its opening.
         claims: By member, its claims.
-        sums: By number of a set, by member, the sum of the set's pads as the member has sent it and claimed it.
+        sums: By number of a set, by member, the set's opening as the member has sent it and claimed it.
     """
 
     total: Words
     padded: dict[int, bytes] = field(default_factory=dict)
+    hashes: dict[int, bytes] = field(default_factory=dict)
     sealed: dict[int, bytes] = field(default_factory=dict)
     entries: dict[int, bytes] = field(default_factory=dict)
     complaints: dict[int, dict[int, int]] = field(default_factory=dict)
@@ -69,8 +69,7 @@ class SeedServer:
 
     def __init__(self, derived: Derived) -> None:
         self._derived = derived
-        session = derived.session
-        self.state = ServerState(total=np.zeros(session.length, dtype=word_dtype(session.modulus)))
+        self.state = ServerState(total=derived.pads.nothing())
 
     def open(self) -> dict[int, Message]:
         """Ask every client of the session."""
@@ -79,21 +78,18 @@ class SeedServer:
     def take_input(self, sender: int, message: SeedInput) -> None:
         """Check and keep a client's message (step 0)."""
         derived = self._derived
-        try:
-            packing.check_frame(message.padded, derived.session.length, derived.session.modulus)
-        except ValueError as error:
-            raise MalformedMessage(f"padded vector: {error}") from None
+        derived.pads.check_padded(message.padded)
         hashes, boxes, signature = derived.split_sealed(message.sealed)
-        entry = derived.entry(
-            sender, derived.padded_hash(message.padded), hashes, b"".join(hash_of(box) for box in boxes)
-        )
+        padded_hash = derived.padded_hash(message.padded)
+        entry = derived.entry(sender, padded_hash, hashes, b"".join(map(hash_of, boxes)))
         derived.signatures.check(signature, client=sender, purpose=ENTRY, payload=entry)
         self.state.padded[sender], self.state.sealed[sender] = bytes(message.padded), bytes(message.sealed)
-        self.state.entries[sender] = entry
+        self.state.hashes[sender], self.state.entries[sender] = padded_hash, entry
 
     def merge(self, other: ServerState) -> None:
         """Take in the messages of other clients that another server of this session has taken in (step 0)."""
         self.state.padded |= other.padded
+        self.state.hashes |= other.hashes
         self.state.sealed |= other.sealed
         self.state.entries |= other.entries
 
@@ -107,7 +103,7 @@ class SeedServer:
 
     def _add_entry(self, client: int, entries: Mapping[int, bytearray]) -> None:
         hashes, boxes, signature = self._derived.split_sealed(memoryview(self.state.sealed[client]))
-        common = self._derived.padded_hash(self.state.padded[client]) + hashes + b"".join(map(hash_of, boxes))
+        common = self.state.hashes[client] + hashes + b"".join(map(hash_of, boxes))
         for joined, box in zip(entries.values(), boxes, strict=True):
             joined += common + box + signature
 
@@ -153,8 +149,8 @@ class SeedServer:
         entries = (state.entries[client] for client in state.contributors)
         state.root = derived.root(state.contributors, weights, entries)
         for client in state.contributors:
-            packing.add_packed(state.total, state.padded[client], derived.session.modulus)
-        state.padded, state.sealed = {}, {}
+            derived.pads.add(state.total, state.padded[client])
+        state.padded, state.hashes, state.sealed = {}, {}, {}
         proposal = Proposal(state.contributors, weights)
         return {member: proposal for member in state.complaints if member not in left_out}
 
@@ -173,7 +169,7 @@ class SeedServer:
         self.state.agreements[sender] = signature
 
     def close_agreement(self) -> dict[int, Message]:
-        """Show all signatures to those that have signed, and ask one member for the sum of each set."""
+        """Show all signatures to those that have signed, and ask one member for the opening of each set."""
         derived, signers = self._derived, tuple(sorted(self.state.agreements))
         asked = {signer: list[int]() for signer in signers}
         for number in range(derived.sets.count):
@@ -192,7 +188,7 @@ class SeedServer:
         return {member: Certificate(signers, signatures, numbers) for member, numbers in self.state.asked.items()}
 
     def take_sums(self, sender: int, message: SumShares) -> None:
-        """Check a member's claims, and the sums that it was asked for against them (step 3)."""
+        """Check a member's claims, and the openings that it was asked for against them (step 3)."""
         derived, claims = self._derived, bytes(message.claims)
         numbers, asked = derived.sets.of(derived.number_of(sender)), self.state.asked[sender]
         if len(claims) != HASH_BYTES * len(numbers):
@@ -201,7 +197,7 @@ class SeedServer:
         derived.member_signatures.check(bytes(message.signature), client=sender, purpose=CLAIMS, payload=payload)
         if self.state.claims.get(sender, claims) != claims:
             raise RemoteError("claims: expected the same as before, found others")
-        size = derived.padded_bytes
+        size = derived.pads.opening_bytes(len(self.state.contributors))
         if len(message.sums) != size * len(asked):
             raise MalformedMessage(f"sums: expected {size * len(asked)} bytes, found {len(message.sums)}")
         sums = dict[int, memoryview]()
@@ -213,19 +209,13 @@ class SeedServer:
                 != claims[own * HASH_BYTES : (own + 1) * HASH_BYTES]
             ):
                 raise RemoteError(f"sum for set {number}: expected the one that the member claims, found another")
-            self._check_sum(sums[number])
+            derived.pads.check_opening(sums[number], len(self.state.contributors))
         self.state.claims[sender] = claims
         for number, data in sums.items():
             self.state.sums.setdefault(number, {})[sender] = bytes(data)
 
-    def _check_sum(self, data: memoryview) -> None:
-        try:
-            packing.check_frame(data, self._derived.session.length, self._derived.session.modulus)
-        except ValueError as error:
-            raise MalformedMessage(f"sum of pads: {error}") from None
-
     def close_sums(self) -> Finish | Again:
-        """Finish if the sum of each set is here; otherwise ask others for those that are missing."""
+        """Finish if the opening of each set is here; otherwise ask others for those that are missing."""
         quorum = self._derived.quorum
         if len(self.state.claims) < quorum:
             raise TooFewSurvivors(
@@ -260,20 +250,19 @@ class SeedServer:
         return found
 
     def _sum_of(self, number: int, claim: bytes) -> bytes | None:
-        """Return a set's sum that a member which claims this has sent; None if there is none."""
+        """Return a set's opening that a member which claims this has sent; None if there is none."""
         sent = self.state.sums.get(number, {})
         return next((sent[member] for member in self._claimants(number, claim) if member in sent), None)
 
     def _finished(self, decision: Decision) -> Finish:
-        derived, modulus = self._derived, self._derived.session.modulus
-        removed = np.zeros_like(self.state.total)
+        derived, openings = self._derived, list[bytes]()
         for number, claim in enumerate(decision.claims):
-            pads = self._sum_of(number, claim)
-            if pads is None:
+            opening = self._sum_of(number, claim)
+            if opening is None:
                 raise RemoteError(
                     f"sum for set {number}: expected one that its members claim, found none. They withhold it."
                 )
-            packing.add_packed(removed, pads, modulus)
-        total = (self.state.total - removed) & removed.dtype.type(modulus - 1)
+            openings.append(opening)
+        total = derived.pads.opened(self.state.total, openings, len(self.state.contributors))
         liars = frozenset(derived.committee.members[place] for place in decision.liars)
-        return Finish(total.astype(np.uint64), self.state.contributors, verified=decision.verified, culprits=liars)
+        return Finish(total, self.state.contributors, verified=decision.verified, culprits=liars)

@@ -4,15 +4,11 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Final
 
-import numpy as np
-
-from protocols import packing
 from protocols.cohort import Adversary
 from protocols.committee import Committee
-from protocols.crypto.keystream import word_dtype
 from protocols.machine import Client
 from protocols.replay import MemoryOpenings, OpeningRecord
-from protocols.seeds import MemberShare, SeedCommittee, SeedSum
+from protocols.seeds import MemberShare, PadKind, SeedCommittee, SeedSum
 from protocols.seeds.derived import Derived
 from protocols.seeds.messages import Agreement, Certificate, Proposal, SeedInput, SumShares
 from protocols.seeds.sets import quorum
@@ -44,6 +40,7 @@ def seed_scenario(
     colluding: int = 1,
     adversary: Adversary = MALICIOUS,
     *,
+    pads: PadKind = PadKind.STREAM,
     protocol: SeedSum | None = None,
     agreeing: int | None = None,
     epoch: int = 0,
@@ -60,13 +57,14 @@ def seed_scenario(
         members: The number of committee members.
         colluding: The most corrupt ones.
         adversary: The server.
-        protocol: A variant of the protocol.
+        pads: The kind of pads.
+        protocol: A variant of the protocol, with pads of its own.
         agreeing: The quorum; the least one that is safe if it is left out.
         epoch: The epoch of the members' keys.
         clients: The ids of the clients.
         threshold: The session's threshold.
         length: Number of coordinates.
-        modulus: A power of two.
+        modulus: The modulus.
         session_id: The session's id.
         context: The session's context.
     """
@@ -84,8 +82,8 @@ def seed_scenario(
         expires=ENDS,
     )
     return Scenario(
-        label=f"seeds-{members}-{colluding}-{adversary}",
-        protocol=SeedSum(adversary=adversary) if protocol is None else protocol,
+        label=f"seeds-{members}-{colluding}-{adversary}-{pads}",
+        protocol=SeedSum(adversary=adversary, pads=pads) if protocol is None else protocol,
         session=session,
         key_shares={member: seed_share(key, place + 1) for place, member in enumerate(MEMBERS[:members])},
         unchecked=("padded",),
@@ -95,7 +93,10 @@ def seed_scenario(
 
 def derived_of(scenario: Scenario) -> Derived:
     """Return what all parties derive from the session."""
-    return Derived(session=scenario.session, digest=scenario.protocol.digest(scenario.session))
+    protocol = scenario.protocol
+    assert isinstance(protocol, SeedSum)
+    digest = protocol.digest(scenario.session)
+    return Derived(session=scenario.session, digest=digest, pads=protocol.pads_of(scenario.session, digest))
 
 
 class WilfulServer:
@@ -154,15 +155,13 @@ class WilfulServer:
         """
         derived, found = derived_of(self.scenario), dict[int, bytes]()
         for member, message in shares.items():
+            size = derived.pads.opening_bytes(len(contributors))
             for place, number in enumerate(derived.sets.of(MEMBERS.index(member))):
-                size = derived.padded_bytes
                 found[number] = bytes(message.sums[place * size : (place + 1) * size])
         if len(found) != derived.sets.count:
             raise LookupError(f"sets: expected all {derived.sets.count}, found {sorted(found)}")
-        modulus = self.scenario.session.modulus
-        padded, pads = (np.zeros(self.scenario.session.length, dtype=word_dtype(modulus)) for _ in range(2))
+        total = derived.pads.nothing()
         for client in contributors:
-            packing.add_packed(padded, self.messages[client].padded, modulus)
-        for data in found.values():
-            packing.add_packed(pads, data, modulus)
-        return [(one - other) % modulus for one, other in zip(padded.tolist(), pads.tolist(), strict=True)]
+            derived.pads.add(total, bytes(self.messages[client].padded))
+        openings = [found[number] for number in range(derived.sets.count)]
+        return [int(each) for each in derived.pads.opened(total, openings, len(contributors))]

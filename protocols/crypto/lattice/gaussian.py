@@ -56,8 +56,11 @@ class GaussianStream:
         """Return the next samples: shape `(count,)`, entries in [-127, 127]."""
         prefixes = np.frombuffer(self._stream.read(count * _FIRST_BITS // 8), dtype="<u2")
         samples: NDArray[np.int8] = _table()[prefixes]
-        for index in np.flatnonzero(samples == _UNSETTLED):
-            samples[index] = settle(int(prefixes[index]), self._more)
+        unsettled: list[int] = np.flatnonzero(samples == _UNSETTLED).tolist()
+        words = np.frombuffer(self._stream.read(len(unsettled) * _MORE_BITS // 8), dtype="<u8").tolist()
+        more = itertools.chain(words, iter(self._more, None)).__next__  # The stream in order, mostly read at once.
+        for index in unsettled:
+            samples[index] = settle(int(prefixes[index]), more)
         return samples
 
     def _more(self) -> int:

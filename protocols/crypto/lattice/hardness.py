@@ -28,6 +28,13 @@ sigma / 2 for secret and errors, m samples, the ciphertexts reveal no more than 
 The theorem of the paper, in the form of Espitau, Niot and Prest (CRYPTO 2024), gives the same width, 1 / sigma_0^2 =
 2 (1 / sigma^2 + 1 / sigma^2), wherever sigma_0 is at least sqrt 2 times the smoothing parameter of Z^(N (1 + m)).
 
+A client's key may be a sum of discrete Gaussians, one for each of several seeds, as in `protocols.seeds.lattice_pads`.
+Let the adversary know all summands but one, g_i of each honest client i, and the sum of the g_i over the clients. Then
+only g_i counts. Less a_j times the known summands, b_j is a_j g_i + e_i,j, and r_i = (g_i, e_i,1, ..., e_i,m) has one
+discrete Gaussian of width sigma in each coordinate, as above. The hint is the sum of these r_i. So the bound is the
+same for any number of summands. The whole key is wider, but its width gives no security: the adversary subtracts the
+summands that it knows.
+
 So two honest clients are enough for the lattice problem, and more do not weaken it. The sum of two clients still tells
 something about each of them; the session's threshold decides whether such a sum is opened. All of this holds for one
 opening of one set: sums of keys over sets that differ by one client reveal that client's key.

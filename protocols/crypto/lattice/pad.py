@@ -6,6 +6,8 @@ Q = 2^64, a client encrypts the polynomials m_j of its packed vector as
 
     c_j = a_j s + e_j + D m_j,      a_j public and uniform, s one secret key, e_j errors, D a power of two.
 
+A client's key s may itself be a sum of short keys, each expanded from a seed of its own.
+
 The sum of ciphertexts is an encryption of the sum of vectors under the sum of keys. A party that knows the sum of keys,
 but no single key, removes a_j sum(s) and rounds. It then also knows the sum of the errors. The errors are wide enough
 for that: `protocols.crypto.lattice.hardness` has the argument.
@@ -19,8 +21,9 @@ Departures:
   the seed must be a hash (of the session) that nobody can choose, and the same seed must never be used twice with the
   same key.
 
-Adversary: anyone who sees all ciphertexts and one sum of keys that includes those of at least two honest clients. The
-adversary's own keys in that sum must not depend on the honest keys; the protocol must ensure that (docs/oneshot.md).
+Adversary: anyone who sees all ciphertexts and one sum of keys that includes those of at least two honest clients. If
+keys are sums, all summands of an honest client's key but one may be known. The adversary's own keys in that sum must
+not depend on the honest keys; the protocol must ensure that (docs/oneshot.md, docs/seeds.md).
 Lattice masks have no integrity: a client, or anyone who alters a ciphertext, can change the sum to any value in the
 range. `open` notices a key sum that does not belong to the ciphertexts.
 
@@ -36,7 +39,7 @@ probability at most 2 exp(-r^2 / (2 n sigma^2)).
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -66,7 +69,12 @@ def draw_key(entropy: Entropy) -> Secret:
     Args:
         entropy: Source of randomness; it is called once, for 32 bytes.
     """
-    return Secret(GaussianStream(Secret(draw(entropy, SEED_BYTES))).draw(DEGREE).tobytes())
+    return expand_key(Secret(draw(entropy, SEED_BYTES)))
+
+
+def expand_key(seed: Secret) -> Secret:
+    """Return the key that 32 bytes, which are expanded to nothing else, stand for."""
+    return Secret(GaussianStream(seed).draw(DEGREE).tobytes())
 
 
 def key_coefficients(key: Secret) -> NDArray[np.int64]:
@@ -155,12 +163,14 @@ class LatticePad:
         logarithm = (FAILURE_BITS + 1) * math.log(2) + math.log(words)
         return math.ceil(float(WIDTH) * math.sqrt(2 * contributors * logarithm))
 
-    def seal(self, values: NDArray[np.unsignedinteger[Any]], *, key: Secret, seed: bytes, entropy: Entropy) -> Ring:
-        """Encrypt a vector under a key that has encrypted nothing else.
+    def seal(
+        self, values: NDArray[np.unsignedinteger[Any]], *, keys: Sequence[Secret], seed: bytes, entropy: Entropy
+    ) -> Ring:
+        """Encrypt a vector under the sum of keys that have encrypted nothing else.
 
         Args:
             values: Shape `(length,)`, of an unsigned type, entries in [0, bound).
-            key: A key from `draw_key`.
+            keys: Keys from `draw_key` or `expand_key`, at least one.
             seed: 32 public bytes, a hash of the session, the same for all clients.
             entropy: Source of randomness; it is called once, for 32 bytes.
 
@@ -168,14 +178,16 @@ class LatticePad:
             The ciphertext: shape `(words,)`, uint64. Ciphertexts add up modulo 2^64, as uint64 do.
 
         Raises:
-            InputError: `values`, `key` or `seed` has another form.
+            InputError: `values`, `keys` or `seed` has another form.
             ParameterError: `entropy` does not return 32 bytes.
         """
         if values.shape != (self.length,) or values.dtype.kind != "u":
             raise InputError(f"expected {self.length} unsigned values, found {values.dtype} of shape {values.shape}")
         if int(values.max()) >= self.bound:
             raise InputError(f"values must be below {self.bound}; one is not")
-        multiplier = Multiplier(key_coefficients(key))
+        if not keys:
+            raise InputError("keys: expected at least one, found none. A vector without a key is not encrypted.")
+        multiplier = Multiplier(np.sum([key_coefficients(key) for key in keys], axis=0))
         errors = GaussianStream(Secret(draw(entropy, SEED_BYTES)))
         sealed = np.empty(self.words, dtype=np.uint64)
         for start, public in _public(seed, self.words):
@@ -188,7 +200,15 @@ class LatticePad:
                 piece[: packed.size] += packed
         return sealed
 
-    def open(self, total: Ring, *, key_sum: NDArray[np.int64], seed: bytes, contributors: int) -> NDArray[np.uint64]:
+    def open(
+        self,
+        total: Ring,
+        *,
+        key_sum: NDArray[np.int64],
+        seed: bytes,
+        contributors: int,
+        largest_key: int | None = None,
+    ) -> NDArray[np.uint64]:
         """Return the sum of vectors, from the sum of their ciphertexts and the sum of their keys.
 
         Args:
@@ -196,6 +216,8 @@ class LatticePad:
             key_sum: The sum of keys: shape `(4096,)`, int64.
             seed: The seed that `seal` was given.
             contributors: Number of vectors that were added up, in [1, clients].
+            largest_key: The largest absolute value that a coefficient of the sum of keys may have. By default, it is
+                `key_reach(contributors)`, the bound for one key a vector.
 
         Returns:
             Shape `(length,)`, uint64, entries in [0, contributors * (bound - 1)], modulo 2^64 if `sum_bits` allows
@@ -203,8 +225,8 @@ class LatticePad:
 
         Raises:
             InputError: A type, shape or length is wrong, or there are more contributors than clients.
-            DamagedSum: The sum of keys is larger than that of `contributors` keys can be, or does not belong to the
-                ciphertexts; or a sum of values is larger than it can be.
+            DamagedSum: The sum of keys is larger than it can be, or does not belong to the ciphertexts; or a sum of
+                values is larger than it can be.
         """
         if type(contributors) is not int or not 1 <= contributors <= self.clients:
             raise InputError(f"contributors: expected an int in [1, {self.clients}], found {contributors!r}")
@@ -212,10 +234,13 @@ class LatticePad:
             raise InputError(f"expected {self.words} uint64, found {total.dtype} of shape {total.shape}")
         if key_sum.shape != (DEGREE,) or key_sum.dtype != np.int64:
             raise InputError(f"expected {DEGREE} int64, found {key_sum.dtype} of shape {key_sum.shape}")
-        most = self.key_reach(contributors)
+        most = self.key_reach(contributors) if largest_key is None else largest_key
         if int(key_sum.max()) > most or int(key_sum.min()) < -most:
             raise DamagedSum(f"sum of {contributors} keys: expected entries within {most}, found a larger one")
-        multiplier = Multiplier(key_sum)
+        try:
+            multiplier = Multiplier(key_sum)
+        except ValueError as error:
+            raise DamagedSum(f"sum of {contributors} clients' keys: {error}") from None
         opened = np.empty(self.length, dtype=np.uint64)
         for start, public in _public(seed, self.words):
             ciphertexts = total[start : start + public.size]

@@ -18,8 +18,8 @@ from typing import Final
 from protocols.crypto.lattice.pad import LatticePad
 from protocols.encrypted.messages import EncryptedInput
 from protocols.encrypted.oneshot import OneShot
-from protocols.encrypted.values import Values
 from protocols.errors import ParameterError
+from protocols.values import Values
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.seeds import Tape
 from secagg.audit.sums.cipher_spy import CipherSpy

@@ -151,11 +151,6 @@ def _warnings(home: Home) -> Iterator[str]:
     installed = loadable()
     if missing := [name for name in policy.protocols if name not in installed]:
         yield f"protocols: expected installed ones, found {', '.join(missing)}. `secagg protocols` lists them."
-    if SeedSum.name in policy.protocols:
-        yield (
-            f"protocols: expected ones in which a node can take part, found {SeedSum.name}, whose committee no node "
-            "can read yet. Remove it from the policy."
-        )
     if _SWAPS.exists() and (areas := plain_swap(_SWAPS.read_text(encoding="utf-8", errors="replace"), _BLOCK)):
         yield (
             f"swap: expected encrypted swap or none, found {', '.join(areas)}, of which that is not known. The live "

@@ -132,10 +132,10 @@ def _field() -> Iterator[tuple[Operation, float]]:
 def _lattice() -> Iterator[tuple[Operation, float]]:
     pad = LatticePad(length=_LENGTH, bound=2**_BITS, clients=100, sum_bits=_BITS)
     values, key = np.zeros(_LENGTH, dtype=np.uint32), draw_key(os.urandom)
-    sealed = pad.seal(values, key=key, seed=bytes(32), entropy=os.urandom)
+    sealed = pad.seal(values, keys=[key], seed=bytes(32), entropy=os.urandom)
     yield (
         Operation.LATTICE_WORD,
-        seconds(lambda: pad.seal(values, key=key, seed=bytes(32), entropy=os.urandom)) / pad.words,
+        seconds(lambda: pad.seal(values, keys=[key], seed=bytes(32), entropy=os.urandom)) / pad.words,
     )
     coefficients = key_coefficients(key)
     yield (

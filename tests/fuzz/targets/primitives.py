@@ -260,7 +260,7 @@ def _lattice_sum(folder: Path) -> Target:
     shape, seed = LatticePad(length=40, bound=2**16, clients=8), bytes(32)
     key = pad.draw_key(repeatable_entropy(b"lattice"))
     values = np.arange(40, dtype=np.uint64)
-    sealed = shape.seal(values, key=key, seed=seed, entropy=repeatable_entropy(b"errors"))
+    sealed = shape.seal(values, keys=[key], seed=seed, entropy=repeatable_entropy(b"errors"))
     coefficients = pad.key_coefficients(key)
 
     def opened(data: bytes) -> None:

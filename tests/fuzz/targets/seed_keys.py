@@ -1,4 +1,4 @@
-"""Targets of committees by replicated seeds: certificates, committees, members' keys, and the files of all of them."""
+"""Targets of committees by replicated seeds: certificates, committees, members' keys, their files, and lattice pads."""
 
 import hashlib
 from collections.abc import Callable
@@ -6,11 +6,17 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from protocols.errors import ParameterError
+import numpy as np
+
+from protocols.crypto.secret import Secret
+from protocols.errors import DamagedSum, MalformedMessage, ParameterError
 from protocols.seeds.committee import SeedCommittee
+from protocols.seeds.lattice_pads import LatticePads
 from protocols.seeds.member_key import EpochKey, InvalidCertificate, MemberCertificate
 from protocols.seeds.member_keys import MemberKeys
-from protocols.testing.repeatable import fixed_identity
+from protocols.seeds.pads import SetKeys
+from protocols.session import Session
+from protocols.testing.repeatable import fixed_identity, fixed_roster, repeatable_entropy
 from secagg.storage import seed_keys
 from secagg.storage.labelled_file import KeyFileError
 from tests.fuzz.mutate import mutate_bytes, mutate_fields
@@ -30,7 +36,48 @@ def entries() -> list[Entry]:
         Entry("seeds/committee", 8, _committee),
         Entry("seeds/member-keys", 4, _member_keys),
         *(Entry(f"seeds/files/{name}", 8, partial(_file, name)) for name in ("member", "certificate", "committee")),
+        Entry("seeds/lattice-opening", 2, _lattice_opening),
     ]
+
+
+def _lattice_opening(folder: Path) -> Target:
+    """The opening of one of two sets, of two clients, followed by a padded vector that is added to theirs."""
+    session = Session(
+        session_id=bytes(16), clients=(0, 1), threshold=2, length=8, modulus=2**16, roster=fixed_roster((0, 1))
+    )
+    pads = LatticePads(session, seed=bytes(32), value_bits=None, headroom=False)
+    drawn = repeatable_entropy(b"lattice pads")
+    keys = [[SetKeys(pad=Secret(drawn(32)), wrap=Secret(drawn(32))) for _ in range(2)] for _ in range(2)]
+    first, other = (pads.opening([own[number] for own in keys], (1, 1)) for number in range(2))
+    total = pads.nothing()
+    for own in keys:
+        pads.add(total, bytes(pads.padded(np.arange(8, dtype=np.uint16), own, drawn)))
+
+    def read(data: bytes) -> None:
+        opening, more = data[: len(first)], data[len(first) :]
+        if len(opening) != len(first):
+            raise MalformedMessage("opening: the server refuses another length before it reads one")
+        pads.check_padded(memoryview(more))
+        pads.check_opening(memoryview(opening), 2)
+        added = total.copy()
+        pads.add(added, more)
+        pads.opened(added, [opening, other], 2)
+
+    return Target(
+        seeds=(first + bytes(pads.padded_bytes),),
+        run=read,
+        mutate=mutate_bytes,
+        refusals=(MalformedMessage, DamagedSum),
+        covers=(
+            "protocols.seeds.lattice_pads:LatticePads.check_padded",
+            "protocols.seeds.lattice_pads:LatticePads.check_opening",
+            "protocols.seeds.lattice_pads:LatticePads.add",
+            "protocols.seeds.lattice_pads:LatticePads.opened",
+            "protocols.seeds.lattice_pads:_key_sum",
+            "protocols.seeds.wrap:_keys",
+        ),
+        memory_base=2**24,
+    )
 
 
 def _certificate(folder: Path) -> Target:

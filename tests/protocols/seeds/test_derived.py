@@ -42,13 +42,17 @@ def four(number: int) -> bytes:
 
 @pytest.mark.parametrize("client", [0, 1, 256, CLIENT])
 @pytest.mark.parametrize("number", [0, 1, 251])
-def test_hash_and_pad_key_of_a_seed_are_those_of_the_specification(client: int, number: int) -> None:
+def test_hash_and_keys_of_a_seed_are_those_of_the_specification(client: int, number: int) -> None:
     statement = DERIVED.digest + four(client) + number.to_bytes(2, "big")
     hashed = hmac.new(SEED.reveal(), b"secagg seeds hash v1" + statement, hashlib.sha256).digest()
     key = hmac.new(SEED.reveal(), b"secagg seeds pad v1" + statement, hashlib.sha256).digest()
     assert DERIVED.seed_hash(SEED, client=client, number=number) == hashed
+    wrap = hmac.new(SEED.reveal(), b"secagg seeds wrap v1" + statement, hashlib.sha256).digest()
     assert DERIVED.pad_key(SEED, client=client, number=number) == Secret(key)
-    assert hashed != key
+    assert DERIVED.wrap_key(SEED, client=client, number=number) == Secret(wrap)
+    keys = DERIVED.set_keys(SEED, client=client, number=number)
+    assert (keys.pad, keys.wrap) == (Secret(key), Secret(wrap))
+    assert len({hashed, key, wrap}) == 3
 
 
 def test_info_entry_root_and_claim_are_those_of_the_specification() -> None:
@@ -63,9 +67,9 @@ def test_info_entry_root_and_claim_are_those_of_the_specification() -> None:
     )
     root = sha(b"secagg seeds set v1", digest, four(3), listed)
     assert DERIVED.root((1, 5, CLIENT), (1, 2, 2**63), ENTRIES) == root
-    pads = bytes(range(10))
-    assert DERIVED.claim(root, 258, pads) == sha(b"secagg seeds claim v1", digest, root, b"\x01\x02", pads)
-    assert DERIVED.claim(root, 258, memoryview(pads)) == DERIVED.claim(root, 258, pads)
+    opening = bytes(range(10))
+    assert DERIVED.claim(root, 258, opening) == sha(b"secagg seeds claim v1", digest, root, b"\x01\x02", opening)
+    assert DERIVED.claim(root, 258, memoryview(opening)) == DERIVED.claim(root, 258, opening)
 
 
 def test_padded_vector_is_hashed_only_if_a_signature_covers_it() -> None:
@@ -83,7 +87,7 @@ def values(call: Callable[..., Any], right: dict[str, Any], others: dict[str, li
     return found + [call(**right | {name: value}) for name, changes in others.items() for value in changes]
 
 
-@pytest.mark.parametrize("name", ["seed_hash", "pad_key"])
+@pytest.mark.parametrize("name", ["seed_hash", "pad_key", "wrap_key"])
 def test_seed_gives_another_value_for_each_session_client_set_and_seed(name: str) -> None:
     def call(derived: Derived, seed: Secret, client: int, number: int) -> bytes:
         found = getattr(derived, name)(seed, client=client, number=number)
@@ -148,12 +152,12 @@ def test_root_differs_for_each_session_client_weight_entry_number_and_order() ->
 
 
 def test_claim_differs_for_each_session_root_set_and_sum() -> None:
-    right = {"derived": DERIVED, "root": ENTRIES[0], "number": 1, "pads": bytes(10)}
+    right = {"derived": DERIVED, "root": ENTRIES[0], "number": 1, "opening": bytes(10)}
     others: dict[str, list[Any]] = {
         "derived": [OTHER],
         "root": ENTRIES[1:],
         "number": [0, 2, 256],
-        "pads": [bytes(9) + b"\1"],
+        "opening": [bytes(9) + b"\1"],
     }
 
     def call(derived: Derived, **fields: Any) -> bytes:
@@ -189,7 +193,10 @@ def test_digest_changes_with_every_parameter_of_session_and_committee() -> None:
 
 
 def test_labels_of_the_statements_are_no_beginnings_of_each_other() -> None:
-    labels = [b"secagg seeds %s v1" % name for name in (b"hash", b"pad", b"box", b"entry", b"set", b"claim")]
+    labels = [
+        b"secagg seeds %s v1" % name
+        for name in (b"hash", b"pad", b"wrap", b"lattice", b"box", b"entry", b"set", b"claim")
+    ]
     assert not any(one != other and one.startswith(other) for one in labels for other in labels)
 
 
@@ -253,4 +260,4 @@ def test_session_without_a_committee_of_seeds_is_refused() -> None:
     with pytest.raises(ParameterError, match="expected one with a SeedCommittee, found NoneType"):
         seed_committee(bare)
     with pytest.raises(ParameterError, match="committee: expected a session with one, found none"):
-        _ = Derived(session=bare, digest=bytes(32)).committee
+        _ = Derived(session=bare, digest=bytes(32), pads=DERIVED.pads).committee

@@ -372,7 +372,7 @@ def test_members_claims_are_signed_and_the_sums_asked_for_have_their_claims(serv
         root = machine._party.state.root
         assert bytes(found.signature) == signed(CLAIMS, root + hash_of(claims))
         assert DERIVED.sets.of(0) == (0, 1, 2)
-        size = DERIVED.padded_bytes
+        size = DERIVED.pads.padded_bytes
         assert len(sums) == size * len(sets)
         for place, number in enumerate(sets):
             claim = DERIVED.claim(root, number, sums[place * size : (place + 1) * size])

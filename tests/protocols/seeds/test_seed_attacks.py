@@ -29,7 +29,7 @@ from protocols.identity import Signatures
 from protocols.machine import Client
 from protocols.replay import MemoryOpenings, MemoryRecord
 from protocols.secure_sum import Finish
-from protocols.seeds import MemberShare, SeedSum, claims, pads
+from protocols.seeds import MemberShare, SeedSum, claims
 from protocols.seeds import server as server_module
 from protocols.seeds.derived import Derived, hash_of
 from protocols.seeds.messages import Agreement, Certificate, Proposal, SeedInput, SumShares
@@ -405,7 +405,7 @@ class SignsIds(SeedSum):
     """The protocol in which members sign who contributes, and not what."""
 
     def _derived(self, session: Session) -> Derived:
-        return _IdsAlone(session=session, digest=self.digest(session))
+        return _IdsAlone(session=session, digest=self.digest(session), pads=self.pads_of(session, self.digest(session)))
 
 
 @pytest.mark.parametrize("kind", [SignsIds, SeedSum])
@@ -457,7 +457,9 @@ def agree_with_claims(member: SeedParty, proposal: Proposal) -> Agreement:
     agreement = SeedParty.agree(member, proposal)
     derived, (_, share) = member._derived, member._as_member()
     claimed = b"".join(
-        derived.claim(member.state.root, number, pads.pad_sum(member._pad_keys(place, number), session=derived.session))
+        derived.claim(
+            member.state.root, number, derived.pads.opening(member._set_keys(place, number), member.state.weights)
+        )
         for place, number in enumerate(derived.sets.of(share.index - 1))
     )
     return Agreement(memoryview(bytes(agreement.signature) + claimed))
@@ -555,7 +557,9 @@ def finished_with_liars(scenario: Scenario, liars: Collection[int], silent: Coll
             if member in liars:
                 asked = codec.decode(OPEN, Certificate, request).sets
                 message, place = codec.decode(OPEN, SumShares, reply), MEMBERS.index(member)
-                own, size, root = derived.sets.of(place), derived.padded_bytes, run.clients[member]._party.state.root
+                state = run.clients[member]._party.state
+                own, root = derived.sets.of(place), state.root
+                size = derived.pads.opening_bytes(len(state.contributors))
                 told, sums = bytearray(message.claims), bytearray(message.sums)
                 at = own.index(lied)
                 told[32 * at : 32 * at + 32] = derived.claim(root, lied, bytes(size))
@@ -615,7 +619,7 @@ class _Unbound(Derived):
 
     @cached_property
     def _nothing(self) -> Derived:
-        return Derived(session=self.session, digest=bytes(32))
+        return Derived(session=self.session, digest=bytes(32), pads=self.pads)
 
     def box_info(self, seed_hashes: bytes, *, client: int, member: int) -> bytes:
         return self._nothing.box_info(seed_hashes, client=0, member=member)
@@ -632,7 +636,7 @@ class Unbound(SeedSum):
     """The protocol in which a box says nothing of its use."""
 
     def _derived(self, session: Session) -> Derived:
-        return _Unbound(session=session, digest=self.digest(session))
+        return _Unbound(session=session, digest=self.digest(session), pads=self.pads_of(session, self.digest(session)))
 
 
 def replayed(scenario: Scenario, message: SeedInput) -> list[int]:
@@ -713,7 +717,9 @@ class SeedIsKey(SeedSum):
     """The protocol in which a pad is bound to nothing."""
 
     def _derived(self, session: Session) -> Derived:
-        return _SeedIsKey(session=session, digest=self.digest(session))
+        return _SeedIsKey(
+            session=session, digest=self.digest(session), pads=self.pads_of(session, self.digest(session))
+        )
 
 
 @pytest.mark.parametrize("kind", [SeedIsKey, SeedSum])

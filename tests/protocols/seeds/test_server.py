@@ -42,11 +42,11 @@ def lies(run: ProtocolRun, member: int, reply: bytes, sets: Collection[int]) -> 
 
     Members that lie about one set tell the same lie: its sum is zero.
     """
-    scenario, root = run.scenario, run.clients[member]._party.state.root
+    scenario, state = run.scenario, run.clients[member]._party.state
     derived, codec = derived_of(scenario), scenario.codec
     message = codec.decode(OPEN, SumShares, reply)
     place = MEMBERS.index(member)
-    own, size = derived.sets.of(place), derived.padded_bytes
+    own, root, size = derived.sets.of(place), state.root, derived.pads.opening_bytes(len(state.contributors))
     asked = scenario.codec.decode(OPEN, Certificate, run.requests[member]).sets
     claims, sums = bytearray(message.claims), bytearray(message.sums)
     for number in sets:

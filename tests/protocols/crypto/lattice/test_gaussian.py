@@ -5,6 +5,7 @@ import os
 from fractions import Fraction
 
 import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from scipy import stats
 
 from protocols.crypto.lattice.gaussian import REACH, WIDTH, GaussianStream, settle, thresholds
@@ -87,6 +88,19 @@ def test_stream_goes_on_and_is_fixed_by_its_seed() -> None:
     assert not np.array_equal(drawn[:24], drawn[1000:])
     assert drawn.dtype == np.int8
     assert not np.array_equal(GaussianStream(Secret(bytes(31) + b"\1")).draw(1000), drawn[:1000])
+
+
+def test_samples_are_settled_by_the_stream_in_order() -> None:
+    """All first words, and then 64 bits for each word on a threshold, one after the other: 100,000 words have 85."""
+    seed, count = bytes(range(32)), 100_000
+    stream = Cipher(algorithms.AES256(seed), modes.CTR(bytes(16))).encryptor().update(bytes(4 * count))
+    firsts = np.frombuffer(stream[: 2 * count], dtype="<u2").tolist()
+    later = iter(np.frombuffer(stream[2 * count :], dtype="<u8").tolist())
+    expected = [settle(first, later.__next__) for first in firsts]
+    drawn = GaussianStream(Secret(seed))
+    assert drawn.draw(count).tolist() == expected
+    following = next(later).to_bytes(8, "little")  # The next draw begins where this one has ended.
+    assert drawn.draw(1)[0] == settle(int.from_bytes(following[:2], "little"), later.__next__)
 
 
 def test_cut_leaves_out_less_than_claimed() -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from protocols.crypto.keystream import Words
 from protocols.crypto.lattice.gaussian import REACH, WIDTH
-from protocols.crypto.lattice.pad import LatticePad, draw_key, key_coefficients
+from protocols.crypto.lattice.pad import LatticePad, draw_key, expand_key, key_coefficients
 from protocols.crypto.lattice.ring import DEGREE, Multiplier, Ring
 from protocols.crypto.secret import Secret
 from protocols.errors import DamagedSum, InputError, ParameterError
@@ -36,7 +36,7 @@ def sealed_sum(pad: LatticePad, vectors: Sequence[Words], label: str = "clients"
     total, keys = np.zeros(pad.words, dtype=np.uint64), np.zeros(DEGREE, dtype=np.int64)
     for vector in vectors:
         key = draw_key(entropy)
-        total += pad.seal(vector, key=key, seed=SEED, entropy=entropy)
+        total += pad.seal(vector, keys=[key], seed=SEED, entropy=entropy)
         keys += key_coefficients(key)
     return total, keys
 
@@ -126,7 +126,7 @@ def test_ciphertext_is_the_formula() -> None:
     keystream = Cipher(algorithms.AES256(SEED), modes.CTR(bytes(16))).encryptor().update(bytes(8 * pad.words))
     public = np.frombuffer(keystream, dtype="<u8").reshape(3, DEGREE)
     plain = Multiplier(key_coefficients(key)).times(public).reshape(-1) + (values << np.uint64(pad.noise_bits))
-    errors = [(pad.seal(values, key=key, seed=SEED, entropy=entropy) - plain).view(np.int64) for _ in range(2)]
+    errors = [(pad.seal(values, keys=[key], seed=SEED, entropy=entropy) - plain).view(np.int64) for _ in range(2)]
     assert not np.array_equal(errors[0], errors[1])
     for drawn in errors:
         assert int(np.abs(drawn).max()) <= REACH
@@ -139,7 +139,7 @@ def test_pads_of_zero_look_uniform_and_unrelated() -> None:
     pad = LatticePad(length=2 * DEGREE, bound=2**40, clients=2)
     zeros = np.zeros(pad.length, dtype=np.uint64)
     entropy = stream("uniform")
-    first, second = (pad.seal(zeros, key=draw_key(entropy), seed=SEED, entropy=entropy) for _ in range(2))
+    first, second = (pad.seal(zeros, keys=[draw_key(entropy)], seed=SEED, entropy=entropy) for _ in range(2))
     for words in (first, second, first - second):
         counts = np.unpackbits(words.view(np.uint8).reshape(-1, 8), axis=1).sum(axis=0)
         assert np.abs(counts - pad.words / 2).max() < 6 * math.sqrt(pad.words) / 2
@@ -239,7 +239,7 @@ OTHER_VECTORS: list[NDArray[Any]] = [
 def test_vectors_of_another_kind_are_refused(values: NDArray[Any]) -> None:
     pad = LatticePad(length=10, bound=16, clients=3)
     with pytest.raises(InputError):
-        pad.seal(values, key=draw_key(os.urandom), seed=SEED, entropy=os.urandom)
+        pad.seal(values, keys=[draw_key(os.urandom)], seed=SEED, entropy=os.urandom)
 
 
 @pytest.mark.parametrize(
@@ -258,9 +258,9 @@ def test_short_entropy_and_seeds_are_refused() -> None:
     with pytest.raises(ParameterError, match="entropy"):
         draw_key(lambda count: bytes(count - 1))
     with pytest.raises(ParameterError, match="entropy"):
-        pad.seal(values, key=key, seed=SEED, entropy=lambda count: bytes(count + 1))
+        pad.seal(values, keys=[key], seed=SEED, entropy=lambda count: bytes(count + 1))
     with pytest.raises(InputError, match="public seed"):
-        pad.seal(values, key=key, seed=SEED[:-1], entropy=os.urandom)
+        pad.seal(values, keys=[key], seed=SEED[:-1], entropy=os.urandom)
 
 
 @pytest.mark.parametrize("contributors", [0, 4, -1, True, 2.0])
@@ -292,7 +292,7 @@ def test_memory_is_the_result_and_a_few_pieces() -> None:
     pad = LatticePad(length=4_000_000, bound=2**16, clients=1000)
     values, key = np.full(pad.length, 65_535, dtype=np.uint16), draw_key(os.urandom)
     tracemalloc.start()
-    sealed = pad.seal(values, key=key, seed=SEED, entropy=os.urandom)
+    sealed = pad.seal(values, keys=[key], seed=SEED, entropy=os.urandom)
     _, sealing = tracemalloc.get_traced_memory()
     tracemalloc.reset_peak()
     before, _ = tracemalloc.get_traced_memory()
@@ -336,7 +336,7 @@ def test_sums_that_are_vouched_for_open_exactly(data: st.DataObject) -> None:
     total, key_sum = np.zeros(pad.words, dtype=np.uint64), np.zeros(4096, dtype=np.int64)
     for row in signed:
         key = draw_key(os.urandom)
-        total += pad.seal((row + shift).astype(np.uint64), key=key, seed=bytes(32), entropy=os.urandom)
+        total += pad.seal((row + shift).astype(np.uint64), keys=[key], seed=bytes(32), entropy=os.urandom)
         key_sum += key_coefficients(key)
     opened = pad.open(total, key_sum=key_sum, seed=bytes(32), contributors=contributors)
     assert (opened.view(np.int64) - contributors * shift).tolist() == goals
@@ -345,7 +345,39 @@ def test_sums_that_are_vouched_for_open_exactly(data: st.DataObject) -> None:
 def test_sum_below_what_values_can_be_is_noticed() -> None:
     pad = LatticePad(length=1, bound=2, clients=3, sum_bits=8)
     key = draw_key(os.urandom)
-    sealed = pad.seal(np.array([0], dtype=np.uint64), key=key, seed=bytes(32), entropy=os.urandom)
+    sealed = pad.seal(np.array([0], dtype=np.uint64), keys=[key], seed=bytes(32), entropy=os.urandom)
     sealed -= np.uint64(1 << pad.noise_bits)  # a client that lies
     with pytest.raises(DamagedSum, match="values: expected at most"):
         pad.open(sealed, key_sum=key_coefficients(key), seed=bytes(32), contributors=1)
+
+
+# Keys that are sums.
+
+
+def test_vector_under_the_sum_of_keys_opens_with_the_sum_of_all_of_them() -> None:
+    """35 keys for each of three clients: keys beyond a byte."""
+    pad, entropy = LatticePad(length=500, bound=2**16, clients=3), stream("sums of keys")
+    values = np.arange(500, dtype=np.uint64) * np.uint64(131)
+    total, key_sum = np.zeros(pad.words, dtype=np.uint64), np.zeros(DEGREE, dtype=np.int64)
+    for _ in range(3):
+        keys = [draw_key(entropy) for _ in range(35)]
+        coefficients = np.sum([key_coefficients(key) for key in keys], axis=0)
+        assert int(np.abs(coefficients).max()) > REACH
+        total += pad.seal(values, keys=keys, seed=SEED, entropy=entropy)
+        key_sum += coefficients
+    opened = pad.open(total, key_sum=key_sum, seed=SEED, contributors=3, largest_key=REACH * 35 * 3)
+    assert np.array_equal(opened, 3 * values)
+    with pytest.raises(DamagedSum, match="expected entries within 5,"):
+        pad.open(total, key_sum=key_sum, seed=SEED, contributors=3, largest_key=5)
+
+
+def test_vector_is_not_sealed_without_a_key() -> None:
+    pad = LatticePad(length=10, bound=16, clients=3)
+    with pytest.raises(InputError, match="keys: expected at least one, found none"):
+        pad.seal(np.zeros(10, dtype=np.uint8), keys=[], seed=SEED, entropy=os.urandom)
+
+
+def test_key_is_expanded_from_a_seed_as_it_is_drawn() -> None:
+    seed = hashlib.sha256(b"a seed of a key").digest()
+    assert expand_key(Secret(seed)) == draw_key(lambda count: seed[:count])
+    assert expand_key(Secret(seed)) != expand_key(Secret(SEED))

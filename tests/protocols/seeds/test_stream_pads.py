@@ -1,4 +1,4 @@
-"""Sums of pads against an independent expansion: AES-256 in counter mode, block by block, and Python's integers."""
+"""Sums of stream pads against an independent expansion: AES-256 in counter mode by blocks, and Python's integers."""
 
 from typing import Final
 
@@ -9,23 +9,29 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from protocols import packing
 from protocols.crypto.keystream import word_dtype
 from protocols.crypto.secret import Secret
-from protocols.seeds import pads
+from protocols.errors import MalformedMessage, ParameterError
+from protocols.seeds.pads import SetKeys
+from protocols.seeds.stream_pads import StreamPads
 from protocols.session import Session
 
 MODULI: Final = [2**bits for bits in (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 63, 64)]
-KEYS: Final = [Secret(bytes([each]) * 32) for each in range(4)]
+KEYS: Final = [SetKeys(pad=Secret(bytes([each]) * 32), wrap=Secret(b"")) for each in range(4)]
 EACH: Final = pytest.mark.parametrize("modulus", MODULI)
 
 
-def session(modulus: int, length: int) -> Session:
-    return Session(session_id=bytes(16), clients=(0, 1), threshold=2, length=length, modulus=modulus)
+def pads_of(modulus: int, length: int) -> StreamPads:
+    return StreamPads(Session(session_id=bytes(16), clients=(0, 1), threshold=2, length=length, modulus=modulus))
 
 
-def expansion(key: Secret, length: int, modulus: int) -> list[int]:
+def nothing_is_drawn(count: int) -> bytes:
+    raise AssertionError(count)
+
+
+def expansion(key: SetKeys, length: int, modulus: int) -> list[int]:
     """Return a pad: the encrypted blocks 0, 1, ..., read as little-endian words of 1, 2, 4 or 8 bytes."""
     bits = (modulus - 1).bit_length()
     size = 1 if bits <= 8 else 2 if bits <= 16 else 4 if bits <= 32 else 8
-    cipher = Cipher(algorithms.AES256(key.reveal()), modes.ECB())  # It builds the counter mode by hand.
+    cipher = Cipher(algorithms.AES256(key.pad.reveal()), modes.ECB())  # It builds the counter mode by hand.
     stream = b""
     for block in range(-(-length * size // 16)):
         encryptor = cipher.encryptor()
@@ -33,7 +39,7 @@ def expansion(key: Secret, length: int, modulus: int) -> list[int]:
     return [int.from_bytes(stream[at : at + size], "little") % modulus for at in range(0, length * size, size)]
 
 
-def unpacked(data: bytes, length: int, modulus: int) -> list[int]:
+def unpacked(data: bytes | memoryview, length: int, modulus: int) -> list[int]:
     """Return the entries of a bit-packed vector, least significant bit first."""
     bits, whole = (modulus - 1).bit_length(), int.from_bytes(data, "little")
     return [whole >> at & (modulus - 1) for at in range(0, length * bits, bits)]
@@ -44,7 +50,7 @@ def unpacked(data: bytes, length: int, modulus: int) -> list[int]:
 def test_padded_vector_is_the_vector_plus_all_pads(modulus: int, length: int) -> None:
     vector = np.array([(modulus - 1) * (each % 2) for each in range(length)], dtype=word_dtype(modulus))
     before = vector.tolist()
-    found = unpacked(pads.padded(vector, KEYS, modulus=modulus), length, modulus)
+    found = unpacked(pads_of(modulus, length).padded(vector, KEYS, nothing_is_drawn), length, modulus)
     streams = [expansion(key, length, modulus) for key in KEYS]
     assert found == [(x + sum(column)) % modulus for x, *column in zip(before, *streams, strict=True)]
 
@@ -53,8 +59,10 @@ def test_padded_vector_is_the_vector_plus_all_pads(modulus: int, length: int) ->
 @pytest.mark.parametrize("weights", [(1, 1, 1, 1), (1, 2, 3, 2**16 + 1), (2**64 - 1, 2**63, 255, 1), (0, 0, 1, 0)])
 def test_sum_of_pads_has_each_pad_times_its_weight(modulus: int, weights: tuple[int, ...]) -> None:
     length = 19
-    data = pads.pad_sum(zip(KEYS, weights, strict=True), session=session(modulus, length))
-    packing.check_frame(data, length, modulus)
+    pads = pads_of(modulus, length)
+    data = pads.opening(KEYS, weights)
+    assert len(data) == pads.opening_bytes(4) == pads.padded_bytes
+    pads.check_opening(memoryview(data), 4)
     streams = [expansion(key, length, modulus) for key in KEYS]
     expected = [
         sum(weight * word for weight, word in zip(weights, column, strict=True)) % modulus
@@ -66,7 +74,7 @@ def test_sum_of_pads_has_each_pad_times_its_weight(modulus: int, weights: tuple[
 def test_pad_longer_than_one_buffer_is_the_same_stream() -> None:
     """128 KiB of keystream are made at a time; the next ones go on from there."""
     length, modulus = 70_001, 2**16
-    data = pads.pad_sum([(KEYS[0], 3), (KEYS[1], 1)], session=session(modulus, length))
+    data = pads_of(modulus, length).opening(KEYS[:2], (3, 1))
     one, other = expansion(KEYS[0], length, modulus), expansion(KEYS[1], length, modulus)
     assert packing.unpack(data, length, modulus).tolist() == [
         (3 * first + second) % modulus for first, second in zip(one, other, strict=True)
@@ -74,14 +82,32 @@ def test_pad_longer_than_one_buffer_is_the_same_stream() -> None:
 
 
 def test_sum_of_no_pads_is_zero() -> None:
-    assert pads.pad_sum([], session=session(2**16, 3)) == bytes(6)
+    assert pads_of(2**16, 3).opening([], ()) == bytes(6)
 
 
 @EACH
-def test_vector_comes_back_if_the_sum_of_its_pads_is_subtracted(modulus: int) -> None:
-    length = 8
+def test_vector_comes_back_if_the_openings_of_all_sets_are_removed(modulus: int) -> None:
+    length, pads = 8, pads_of(modulus, 8)
     vector = np.arange(length, dtype=np.uint64).astype(word_dtype(modulus)) & word_dtype(modulus).type(modulus - 1)
-    before = vector.tolist()
-    padded = unpacked(pads.padded(vector, KEYS, modulus=modulus), length, modulus)
-    removed = unpacked(pads.pad_sum([(key, 1) for key in KEYS], session=session(modulus, length)), length, modulus)
-    assert [(one - other) % modulus for one, other in zip(padded, removed, strict=True)] == before
+    before, total = vector.tolist(), pads.nothing()
+    padded = pads.padded(vector, KEYS, nothing_is_drawn)
+    pads.check_padded(padded)
+    pads.add(total, bytes(padded))
+    opened = pads.opened(total, [pads.opening([key], (1,)) for key in KEYS], 1)
+    assert opened.dtype == np.uint64
+    assert opened.tolist() == before
+
+
+@pytest.mark.parametrize("modulus", [3, 2**16 - 1, 2**64 - 59])
+def test_modulus_that_is_no_power_of_two_is_refused_with_what_to_do(modulus: int) -> None:
+    with pytest.raises(ParameterError, match=r"modulus: expected a power of two, .* Lattice pads accept any modulus"):
+        pads_of(modulus, 3)
+
+
+def test_vectors_and_openings_of_another_length_or_with_padding_are_refused() -> None:
+    pads = pads_of(2**3, 3)
+    for wrong in (b"", bytes(1), bytes(3), b"\0\x02"):
+        with pytest.raises(MalformedMessage, match="padded vector: packed vector: expected"):
+            pads.check_padded(memoryview(wrong))
+        with pytest.raises(MalformedMessage, match="sum of pads: packed vector: expected"):
+            pads.check_opening(memoryview(wrong), 1)

@@ -93,3 +93,15 @@ class Values:
         if self.modulus < 2**64:  # Otherwise the word has wrapped around by itself.
             np.add(words, np.uint64(self.modulus), out=words, where=sums < 0)
         return words
+
+
+def headroom_bits(*, modulus: int, bound: int, clients: int) -> int | None:
+    """Return the bits of a signed sum that never leaves [-m/2, m/2); None if the sum needs no more bits without that.
+
+    Args:
+        modulus: m.
+        bound: The exclusive upper bound of stored values.
+        clients: The largest number of values that are added up.
+    """
+    bits = (modulus - 1).bit_length()
+    return bits if bits < (clients * (bound - 1)).bit_length() else None

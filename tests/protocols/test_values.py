@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.crypto.keystream import word_dtype
-from protocols.encrypted.values import Values
 from protocols.errors import InputError, ParameterError
+from protocols.values import Values, headroom_bits
 
 MODULI = (2, 3, 2**8, 251, 2**16, 2**31 - 1, 2**61 - 1, 2**63 + 11, 2**64 - 59, 2**64)
 
@@ -46,3 +46,11 @@ def test_entries_beyond_the_promised_bits_are_refused() -> None:
 def test_impossible_numbers_of_bits_are_refused(bits: int) -> None:
     with pytest.raises(ParameterError, match="value_bits"):
         Values(modulus=1024, value_bits=bits)
+
+
+@pytest.mark.parametrize(
+    ("modulus", "bound", "clients", "expected"),
+    [(2**16, 2**16, 1000, 16), (2**16, 2**16, 1, None), (2**32, 2**16, 1000, None), (65_521, 65_521, 3, 16)],
+)
+def test_headroom_saves_bits_or_is_not_used(modulus: int, bound: int, clients: int, expected: int | None) -> None:
+    assert headroom_bits(modulus=modulus, bound=bound, clients=clients) == expected

@@ -1,0 +1,91 @@
+"""Stream pads: expansions of pad keys by AES-256 in counter mode, read as words modulo a power of two.
+
+A client adds the pads of all its seeds to its vector. A set's opening is the sum of the contributors' pads, each times
+its weight. Sums are modulo 2^b, so openings and padded vectors are bit-packed vectors of the session.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from protocols import packing
+from protocols.crypto.entropy import Entropy
+from protocols.crypto.keystream import Words, add_mask, apply_masks, word_dtype
+from protocols.errors import MalformedMessage, ParameterError
+from protocols.seeds.pads import Pads, SetKeys
+from protocols.session import Session, Vector
+
+
+class StreamPads(Pads):
+    """Pads of a session whose modulus is a power of two.
+
+    Raises:
+        ParameterError: The modulus is not a power of two.
+    """
+
+    def __init__(self, session: Session) -> None:
+        if session.modulus & (session.modulus - 1):
+            raise ParameterError(
+                f"modulus: expected a power of two, since pads are words of a keystream, found {session.modulus}. "
+                "Lattice pads accept any modulus."
+            )
+        self._length, self._modulus = session.length, session.modulus
+        self._word = word_dtype(session.modulus)
+        self.padded_bytes = packing.packed_bytes(self._length, self._modulus)
+
+    def check(self, vector: Words) -> None:
+        """See `Pads.check`. Every vector of the session can be padded."""
+
+    def padded(self, vector: Words, keys: Sequence[SetKeys], entropy: Entropy) -> memoryview:  # noqa: ARG002  # Nothing is drawn.
+        """See `Pads.padded`."""
+        apply_masks(vector, [(np.add, key.pad) for key in keys])
+        return memoryview(self._packed(vector))
+
+    def check_padded(self, padded: memoryview) -> None:
+        """See `Pads.check_padded`."""
+        self._check(padded, "padded vector")
+
+    def opening(self, keys: Sequence[SetKeys], weights: Sequence[int]) -> bytes:
+        """See `Pads.opening`."""
+        total = np.zeros(self._length, dtype=self._word)
+        weighted = list(zip(keys, weights, strict=True))
+        apply_masks(total, [(np.add, key.pad) for key, weight in weighted if weight == 1])
+        for key, weight in weighted:
+            if weight != 1:
+                pad = np.zeros_like(total)
+                add_mask(pad, key.pad)
+                total += pad * pad.dtype.type(weight % (1 << 8 * pad.itemsize))
+        return self._packed(total)
+
+    def opening_bytes(self, contributors: int) -> int:  # noqa: ARG002  # A sum is as long as a vector.
+        """See `Pads.opening_bytes`."""
+        return self.padded_bytes
+
+    def check_opening(self, opening: memoryview, contributors: int) -> None:  # noqa: ARG002  # As above.
+        """See `Pads.check_opening`."""
+        self._check(opening, "sum of pads")
+
+    def nothing(self) -> Words:
+        """See `Pads.nothing`."""
+        return np.zeros(self._length, dtype=self._word)
+
+    def add(self, total: Words, padded: bytes) -> None:
+        """See `Pads.add`."""
+        packing.add_packed(total, padded, self._modulus)
+
+    def opened(self, total: Words, openings: Sequence[bytes], contributors: int) -> Vector:  # noqa: ARG002  # As above.
+        """See `Pads.opened`."""
+        removed = self.nothing()
+        for opening in openings:
+            packing.add_packed(removed, opening, self._modulus)
+        return ((total - removed) & self._word.type(self._modulus - 1)).astype(np.uint64)
+
+    def _check(self, data: memoryview, what: str) -> None:
+        try:
+            packing.check_frame(data, self._length, self._modulus)
+        except ValueError as error:
+            raise MalformedMessage(f"{what}: {error}") from None
+
+    def _packed(self, words: Words) -> bytes:
+        words &= self._word.type(self._modulus - 1)
+        return packing.pack(words, self._modulus)

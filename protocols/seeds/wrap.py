@@ -1,0 +1,45 @@
+"""The wrap of lattice pads: one more keystream on a padded vector, whose key each set of members has a share of.
+
+The key K of a client's wrap is the exclusive or of one share from each of its seeds. The client adds the keystream of
+AES-256 in counter mode under K to its padded vector, in words of 64 bits. Members reveal the shares of the contributors
+on whom they have agreed, and of nobody else. So a server that wants to see a client's padded vector without the wrap
+has to put the client into the set of contributors first: it cannot choose the set by what padded vectors look like.
+docs/seeds.md says what the proof makes of this.
+
+Until then, at least one share of an honest client is unknown to t members, and so K is uniform.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from protocols.crypto.keystream import Words, add_mask, apply_masks
+from protocols.crypto.secret import Secret
+
+KEY_BYTES: Final = 32
+"""Number of bytes of a key, and of each share of it."""
+
+
+def add(padded: Words, shares: Sequence[Secret]) -> None:
+    """Wrap a padded vector, in place, under the exclusive or of shares of a key."""
+    (key,) = _keys([share.reveal() for share in shares])
+    add_mask(padded, key)
+
+
+def removed(total: Words, shares: Sequence[bytes]) -> Words:
+    """Return a sum of wrapped vectors without the wraps.
+
+    Args:
+        total: The sum, words of 64 bits.
+        shares: For each set, the shares of all contributors, joined, in the same order in each set.
+    """
+    bare = total.copy()
+    apply_masks(bare, [(np.subtract, key) for key in _keys(shares)])
+    return bare
+
+
+def _keys(shares: Sequence[bytes]) -> list[Secret]:
+    """Return the exclusive or of byte strings, cut into keys."""
+    joined = np.bitwise_xor.reduce([np.frombuffer(share, dtype=np.uint8) for share in shares])
+    return [Secret(key.tobytes()) for key in joined.reshape(-1, KEY_BYTES)]
