@@ -17,6 +17,7 @@ from dp.noise.distributed import LatticeNoise
 from protocols import Adversary
 from protocols.cohort import whole_clients
 from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.modulus_bits import AUTO
 from secagg.checks import SERVERS
 from secagg.privacy.clipping import ClippingKind
 from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, required_contributors
@@ -359,14 +360,15 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ),
     ] = None
     modulus_bits: Annotated[
-        int,
-        Meta(ge=2, le=62),
+        Annotated[int, Meta(ge=2, le=62)] | Literal["auto"],
         about(
             Group.PROTOCOL,
-            "Size of the sum's modulus: bits that each coordinate takes on the wire.",
-            privacy="None: a modulus that is too small for the budget is refused.",
+            "Size of the sum's modulus: bits that each coordinate takes on the wire. auto: the least number with which "
+            "rounding to integers makes the noise at most 1.005 times larger; without noise in the sums 24, or the "
+            "least number above 24 that the cohort fits. A run keeps the number that it begins with.",
+            privacy="None: with any number the noise keeps the budget, and a modulus that is too small is refused.",
         ),
-    ] = 24
+    ] = AUTO
     seed: Annotated[
         int,
         Meta(ge=0, lt=2**32),

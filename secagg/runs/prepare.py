@@ -44,7 +44,8 @@ class Prepared:
     """Everything a run needs, checked.
 
     Attributes:
-        config: The settings; where there is a committee, with its key's fingerprint.
+        config: The settings, with the number of bits in the place of `modulus_bits = "auto"`; where there is a
+            committee, with its key's fingerprint.
         devices: The simulated clients.
         members: Their identities, made when a client is asked first, where the server may be malicious; otherwise None.
         committee: The committee's members, where the protocol needs one; otherwise None.
@@ -185,7 +186,9 @@ def prepare(config: TrainingConfig) -> Prepared:
     mean = plan(target=target)
     if target is not None and mean.event is not None and config.accounting is Accounting.RENYI_FILTER:
         mean = plan(target=replace(target, epsilon=filtered_epsilon(mean.event, **_planned_releases(config))))
-    noiseless = mean if target is None else plan()
+    # From here on the bits are a number, which the run's folder and its ledger's labels keep.
+    config = msgspec.structs.replace(config, modulus_bits=mean.encoding.modulus_bits)
+    noiseless = mean if target is None else plan(modulus_bits=config.modulus_bits)
     if members is not None:  # before anything is reserved, not after
         _check_terms(members.terms(range(config.asked))[0], mean)
     if config.by_poisson:
