@@ -254,7 +254,7 @@ def _lattice_rows(lattice: LatticePlan) -> list[Row]:
         (
             "Lattice",
             f"{lattice.bits} bits a coordinate, {lattice.dimension:,} coordinates, one step is "
-            f"{lattice.granularity:.4g} of the clipping bound",
+            f"{lattice.granularity:.4g} of the clipping bound{_chosen(lattice)}",
         ),
         (
             "Noise in the sum",
@@ -268,3 +268,13 @@ def _lattice_rows(lattice: LatticePlan) -> list[Row]:
             "transform over all coordinates (secagg's own encoding takes more bits and leaves at most 2^-40)",
         ),
     ]
+
+
+def _chosen(lattice: LatticePlan) -> str:
+    """Return who chooses the bits, if they were not given."""
+    if lattice.rounding_factor is None:
+        return ""
+    return (
+        f". secagg train --modulus-bits auto chooses {lattice.bits} bits too: rounding makes its noise "
+        f"{enough(lattice.rounding_factor)} times larger"
+    )
