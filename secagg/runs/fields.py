@@ -21,6 +21,7 @@ from secagg.aggregation.modulus_bits import AUTO
 from secagg.checks import SERVERS
 from secagg.privacy.clipping import ClippingKind
 from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, required_contributors
+from secagg.privacy.default_budget import EPSILON, ROUNDS
 from secagg.privacy.delta import DELTA
 from secagg.privacy.least_cap import least_cap
 from secagg.runs.settings import Group, about
@@ -83,7 +84,7 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             privacy="The noise is sized for this number of releases, or for the cap if a round asks some of the "
             "clients: more rounds need more noise in each.",
         ),
-    ] = 30
+    ] = ROUNDS
     protocol: Annotated[
         str,
         about(
@@ -219,7 +220,7 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             privacy="A smaller epsilon is a stronger guarantee. With inf nothing bounds what the model reveals.",
             form="a number from 1e-9 to 1e9, or inf",
         ),
-    ] = 8.0
+    ] = EPSILON
     delta: Annotated[
         float,
         Meta(gt=0, lt=1),
