@@ -70,12 +70,7 @@ def least_bits(plan: Callable[[int], tuple[Encoding, Noise | None]], target: Tar
         except (ModulusTooSmall, InfeasibleTarget):
             return False
 
-    try:
-        # The square of the factor, less 1, grows about fourfold with each bit fewer.
-        spare = math.log(_square(MOST_ROUNDING) / _square(factor(bits)), 4)
-        bits = min(max(bits - math.floor(spare), 2), MAXIMUM_MODULUS_BITS)
-    except ModulusTooSmall as error:
-        bits = min(error.enough_bits, MAXIMUM_MODULUS_BITS)
+    bits = _near(factor)
     while not is_enough(bits):
         if bits == MAXIMUM_MODULUS_BITS:
             raise _never_enough(factor(bits))
@@ -85,15 +80,27 @@ def least_bits(plan: Callable[[int], tuple[Encoding, Noise | None]], target: Tar
     return bits
 
 
-def _square(factor: float) -> float:
-    """Return the square of a factor above 1, less 1."""
-    return (factor - 1) * (factor + 1)
+def _near(factor: Callable[[int], float]) -> int:
+    """Return bits that are near the least ones, after few plans: noise for a plan may take seconds to find.
+
+    The square of the factor, less 1, grows with each bit fewer: about twofold if it is tiny, else about fourfold.
+    """
+    bits, growth, tried = WITHOUT_NOISE, 3, set[int]()
+    while bits not in tried:
+        tried.add(bits)
+        try:
+            excess = (factor(bits) - 1) * (factor(bits) + 1)
+        except ModulusTooSmall as error:
+            return min(error.enough_bits, MAXIMUM_MODULUS_BITS)
+        spare = math.floor(math.log((MOST_ROUNDING - 1) * (MOST_ROUNDING + 1) / excess, growth))
+        bits, growth = min(max(bits - spare, 2), MAXIMUM_MODULUS_BITS), 4
+    return bits
 
 
 def _never_enough(found: float) -> EncodingError:
     return EncodingError(
         f"modulus_bits: expected bits with which rounding makes the noise at most {MOST_ROUNDING} times larger, found "
-        f"{found:.4g} times with {MAXIMUM_MODULUS_BITS} bits, and as much with fewer: noise shares are at the largest "
-        "that can be drawn, which limits how fine the grid can be. Give a number of bits, such as "
-        f"{WITHOUT_NOISE}, to accept more noise; or use mechanism discrete-gaussian, whose noise shares can be larger."
+        f"{found:.6g} times with {MAXIMUM_MODULUS_BITS} bits: the grid is as fine as the protocol's moduli, and the "
+        "largest noise shares that can be drawn, allow. Use mechanism discrete-gaussian, whose noise shares can be "
+        f"larger, or give a number of bits, such as {WITHOUT_NOISE}: the guarantee is the same, with more noise."
     )

@@ -14,6 +14,7 @@ from dp.events import NeighbouringRelation, PrivacyEvent
 from dp.ledger.participation import Accounting
 from protocols import Adversary, ClientTerms, Committee, Keyholder, Roster, SecureSum, Session
 from secagg.aggregation.mean import SecureMean, Target
+from secagg.aggregation.modulus_bits import AUTO
 from secagg.data.base import Dataset
 from secagg.data.columns import Shard
 from secagg.data.digest import digest
@@ -186,8 +187,8 @@ def prepare(config: TrainingConfig) -> Prepared:
     mean = plan(target=target)
     if target is not None and mean.event is not None and config.accounting is Accounting.RENYI_FILTER:
         mean = plan(target=replace(target, epsilon=filtered_epsilon(mean.event, **_planned_releases(config))))
-    # From here on the bits are a number, which the run's folder and its ledger's labels keep.
-    config = msgspec.structs.replace(config, modulus_bits=mean.encoding.modulus_bits)
+    if config.modulus_bits == AUTO:  # From here on it is a number, which the run's folder and its ledger's labels keep.
+        config = msgspec.structs.replace(config, modulus_bits=mean.encoding.modulus_bits)
     noiseless = mean if target is None else plan(modulus_bits=config.modulus_bits)
     if members is not None:  # before anything is reserved, not after
         _check_terms(members.terms(range(config.asked))[0], mean)
