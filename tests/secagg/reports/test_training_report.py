@@ -41,9 +41,9 @@ SMALL = {
 def started(path: Path, **settings: Any) -> tuple[RunFolder, Prepared]:
     """A run's folder, begun, and the run prepared."""
     config = parse({**SMALL, **settings})
-    folder = RunFolder(path)
-    folder.begin(config)
-    return folder, prepare(config)
+    folder, prepared = RunFolder(path), prepare(config)
+    folder.begin(prepared.config)
+    return folder, prepared
 
 
 def finished(folder: RunFolder, prepared: Prepared, *, resume: bool = False) -> RunReport:
