@@ -265,7 +265,7 @@ def _lattice_rows(lattice: LatticePlan) -> list[Row]:
         (
             "Wrapping around",
             f"probability at most {lattice.wrap_probability:.2g} for a coordinate of one sum, updates rotated by one "
-            "transform over all coordinates (secagg's own encoding takes more bits and leaves at most 2^-40)",
+            "transform over all coordinates (secagg's own encoding has longer steps and leaves at most 2^-40)",
         ),
     ]
 
@@ -275,6 +275,6 @@ def _chosen(lattice: LatticePlan) -> str:
     if lattice.rounding_factor is None:
         return ""
     return (
-        f". secagg train --modulus-bits auto chooses {lattice.bits} bits too: rounding makes its noise "
+        ". The bits are those of secagg train --modulus-bits auto, where rounding makes the noise "
         f"{enough(lattice.rounding_factor)} times larger"
     )
