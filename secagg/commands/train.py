@@ -257,7 +257,7 @@ def _plan_line(prepared: Prepared, rounds: int) -> str:
     if plan is not None:
         noise += f" in each of {plan.steps} local steps on a fraction {plan.sampling_rate:.3g} of the examples"
     if (factor := mean.rounding_factor) is not None:
-        noise += f", {rounding_in_words(factor)}"
+        noise += f" ({rounding_in_words(factor)})"
     parameters = model_parameters(config.clipping, mean.encoding.shapes)
     exposed = "" if mean.protocol.protects else " (an insecure baseline: the server sees every update)"
     return (

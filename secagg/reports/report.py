@@ -220,7 +220,7 @@ class RunReport:
         mean, encoding = self.mean, self.mean.encoding
         noise = "none" if mean.noise is None or mean.target is None else in_words(mean.noise, mean.target)
         if (factor := mean.rounding_factor) is not None:
-            noise += f", {rounding_in_words(factor)}"
+            noise += f"; {rounding_in_words(factor)}"
         clipping = clip_in_words(
             self.config.clipping,
             clip_l2=self.config.clip_l2,

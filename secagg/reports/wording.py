@@ -34,4 +34,4 @@ def assumed_server(protocol: str, adversary: Adversary, *, trust: Trust | None) 
 
 def rounding_in_words(factor: float) -> str:
     """Return by how much rounding to integers makes the noise larger (`secagg.aggregation.rounding_factor`)."""
-    return f"which rounding to integers makes {rounded_up(factor)} times larger"
+    return f"rounding to integers makes the noise {rounded_up(factor)} times larger"

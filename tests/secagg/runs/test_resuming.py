@@ -56,7 +56,7 @@ def test_run_records_the_bits_that_it_began_with(tmp_path: Path) -> None:
     assert isinstance(bits, int)
     assert bits < 20
     assert f"coordinates of {bits} bits" in begun.stderr
-    assert "which rounding to integers makes 1.00" in begun.stderr
+    assert "(rounding to integers makes the noise 1.00" in begun.stderr
     assert f"modulus_bits = {bits}\n" in (folder.path / "config.toml").read_text(encoding="utf-8")
     with Ledger.open_to_read(folder.ledger) as ledger:
         labels = {entry.reservation.label for entry in ledger.entries()}
