@@ -166,7 +166,13 @@ def test_prepared_bits_are_the_least_and_a_number_from_then_on(changes: dict[str
     assert fewer > 1.005
 
 
-@pytest.mark.parametrize("changes", [{"epsilon": math.inf}, {"unit": "example", "epsilon": 8.0, "delta": 1e-3}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epsilon": math.inf},
+        pytest.param({"unit": "example", "delta": 1e-3, "model": "softmax"}, marks=pytest.mark.tensorflow),
+    ],
+)
 def test_prepared_sum_without_noise_has_24_bits(changes: dict[str, Any]) -> None:
     prepared = prepare(config(**changes))
     assert prepared.config.modulus_bits == prepared.mean.encoding.modulus_bits == 24
