@@ -127,7 +127,7 @@ def test_any_plan_with_noise_is_built_again(noise: str, bits: int, clip: float, 
 @pytest.mark.parametrize("noise", NOISES)
 def test_offer_tells_nodes_the_bits_that_a_plan_has_chosen(noise: str) -> None:
     """A node cannot choose them itself, since it does not know the target; it checks that the modulus is possible."""
-    case = made(offered("secagg").mean.protocol, 15, Adversary.CURIOUS, noise, serial=SERIAL, modulus_bits="auto")
+    case = made(offered("secagg").mean.protocol, 5, Adversary.CURIOUS, noise, serial=SERIAL, modulus_bits="auto")
     mean, session = through_the_wire(case).build(None, None)
     assert session.modulus == case.mean.encoding.modulus
     assert mean.encoding == case.mean.encoding
