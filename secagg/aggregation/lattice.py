@@ -2,39 +2,50 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 from dp.errors import InfeasibleTarget, LatticeTooCoarse
 from dp.events import Trust
 from secagg.aggregation.encoding import Encoding
 from secagg.aggregation.headroom import MAXIMUM_MODULUS_BITS
+from secagg.aggregation.modulus_bits import AUTO, ModulusBits, least_bits
 from secagg.aggregation.rotation import FAILURE
-from secagg.errors import ModulusTooSmall
+from secagg.errors import EncodingError, ModulusTooSmall
 from secagg.privacy.noise import Noise, Target
 
 _REACH_MARGIN: Final = 1.001  # lets the search end after a few steps
 
 
 def fit_with_noise(
-    fit: Callable[..., Encoding], target: Target | None, *, modulus_bits: int, minimum_contributors: int
+    fit: Callable[..., Encoding], target: Target | None, *, modulus_bits: ModulusBits, minimum_contributors: int
 ) -> tuple[Encoding, Noise | None]:
     """Return the finest encoding with room for its own noise, and that noise.
 
     Args:
         fit: `Encoding.fit` with every argument except `modulus_bits` and `noise_reach`.
         target: The guarantee to keep; None for no noise.
-        modulus_bits: Bits of a coordinate on the wire.
+        modulus_bits: Bits of a coordinate on the wire; "auto" for those that `least_bits` chooses.
         minimum_contributors: The least number of clients in a sum.
 
     Raises:
+        EncodingError: `modulus_bits` is out of range, or "auto" finds none.
         ModulusTooSmall: The cohort does not fit the modulus; the error names the bits that are enough.
         dp.errors.InfeasibleTarget: No noise reaches the target.
     """
+
+    def finest(bits: int) -> tuple[Encoding, Noise | None]:
+        return _finest(partial(fit, modulus_bits=bits), target, minimum_contributors)
+
+    if modulus_bits == AUTO:
+        known = cache(finest)
+        return known(least_bits(known, target))
+    if isinstance(modulus_bits, str):
+        raise EncodingError(f"modulus_bits: expected auto or an int in [2, 62], found {modulus_bits!r}")
     bits, because = modulus_bits, None
     while True:
         try:
-            encoding, noise = _finest(partial(fit, modulus_bits=bits), target, minimum_contributors)
+            encoding, noise = finest(bits)
             break
         except ModulusTooSmall as error:
             if error.enough_bits > MAXIMUM_MODULUS_BITS:

@@ -27,8 +27,10 @@ from protocols.errors import ParameterError
 from secagg.aggregation.cohort import cohort_of
 from secagg.aggregation.encoding import Decoded, Encoding, Weighting
 from secagg.aggregation.lattice import fit_with_noise
+from secagg.aggregation.modulus_bits import AUTO, ModulusBits
 from secagg.aggregation.residues import reduced
 from secagg.aggregation.rotation import Rotation
+from secagg.aggregation.rounding_factor import rounding_factor
 from secagg.checks import plain_integer
 from secagg.client_errors import naming
 from secagg.errors import EncodingError
@@ -105,7 +107,7 @@ class SecureMean:
         minimum_contributors: int,
         shapes: Sequence[Sequence[int]],
         clip_l2: float,
-        modulus_bits: int = 24,
+        modulus_bits: ModulusBits = AUTO,
         weighting: Weighting | str = Weighting.UNIFORM,
         max_weight: float = 1.0,
         target: Target | None = None,
@@ -121,7 +123,8 @@ class SecureMean:
             minimum_contributors: The least number of contributors of a release, in [2, len(clients)].
             shapes: The shapes of a client's arrays, in order.
             clip_l2: Bound on the l2 norm of all arrays of a client together.
-            modulus_bits: Bits of a coordinate on the wire.
+            modulus_bits: Bits of a coordinate on the wire, in [2, 62]; "auto" for the least with which rounding makes
+                the noise at most 1.005 times larger (`secagg.aggregation.modulus_bits`).
             weighting: Uniform, or by the clients' weights; a member or its value as a string.
             max_weight: The weight that counts as 1.
             target: The guarantee to keep; None for no noise, and so no differential privacy.
@@ -131,7 +134,7 @@ class SecureMean:
                 room for all clients of the population, since any number of them may be drawn.
 
         Raises:
-            EncodingError: A parameter of the encoding is out of range.
+            EncodingError: A parameter of the encoding is out of range, or "auto" finds no bits.
             ModulusTooSmall: The cohort does not fit the modulus; the error names the bits that are enough.
             ParameterError: Cohort, threshold, protocol, roster and committee do not fit together.
             dp.errors.InfeasibleTarget: No noise reaches the target.
@@ -252,6 +255,14 @@ class SecureMean:
 
     def _sampled(self, event: PrivacyEvent | None) -> PrivacyEvent | None:
         return event if event is None or self.sample is None else self.sample.event_of(event)
+
+    @property
+    def rounding_factor(self) -> float | None:
+        """How many times larger rounding makes the noise (`secagg.aggregation.rounding_factor`); None without noise."""
+        if self.noise is None or self.target is None:
+            return None
+        clients = len(self.clients) if self.sample is None else self.sample.expected
+        return rounding_factor(self.encoding, self.noise, self.target, clients=clients)
 
     def session(self, session_id: bytes, *, context: bytes = b"") -> Session:
         """Return the protocol's session; its digest binds the encoding and the noise besides its own fields."""

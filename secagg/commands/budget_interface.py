@@ -118,7 +118,8 @@ def plan(
     bits: Annotated[
         int | None,
         typer.Option(
-            help=f"Bits of the secure sum's modulus. Applies only to {' and '.join(LatticeNoise)}. Default: 24.",
+            help=f"Bits of the secure sum's modulus. Applies only to {' and '.join(LatticeNoise)}. "
+            "Default: those that secagg train --modulus-bits auto chooses.",
             rich_help_panel=_LATTICE,
         ),
     ] = None,

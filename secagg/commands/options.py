@@ -49,5 +49,12 @@ def default_text(setting: Setting) -> str:
 
 
 def _option(setting: Setting) -> Any:
-    shown = typer.Option(help=help_text(setting), rich_help_panel=setting.group.value, show_default=False)
-    return Annotated[setting.kind | None, shown]
+    given: dict[str, Any] = {"help": help_text(setting), "rich_help_panel": setting.group.value, "show_default": False}
+    if setting.word is not None:
+        given |= {"parser": _number_or_word, "metavar": "TEXT"}
+    return Annotated[setting.kind | None, typer.Option(**given)]
+
+
+def _number_or_word(text: str) -> int | str:
+    """Return the integer that a text stands for, or else the text itself, which the settings' own check then judges."""
+    return int(text) if text.isascii() and text.removeprefix("-").isdigit() else text

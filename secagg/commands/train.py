@@ -24,7 +24,7 @@ from secagg.errors import CheckpointError, ConfigurationError, DataWarning
 from secagg.interruption import Interrupted, ending_at_once
 from secagg.paths import escaped, expanded, is_archive
 from secagg.privacy.clipping import model_parameters
-from secagg.reports.wording import assumed_server, protection
+from secagg.reports.wording import assumed_server, protection, rounding_in_words
 from secagg.runs.choices import has_seed_committee
 from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
@@ -257,6 +257,8 @@ def _plan_line(prepared: Prepared, rounds: int) -> str:
     noise = "no noise" if multiplier is None else f"noise {multiplier:.2f} x sensitivity"
     if plan is not None:
         noise += f" in each of {plan.steps} local steps on a fraction {plan.sampling_rate:.3g} of the examples"
+    if (factor := mean.rounding_factor) is not None:
+        noise += f" ({rounding_in_words(factor)})"
     parameters = model_parameters(config.clipping, mean.encoding.shapes)
     exposed = "" if mean.protocol.protects else " (an insecure baseline: the server sees every update)"
     return (

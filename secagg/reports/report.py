@@ -30,7 +30,7 @@ from secagg.reports import charts
 from secagg.reports.committee import committee_in_words
 from secagg.reports.costs import Cost, costs, quantity
 from secagg.reports.earlier_ledgers import with_earlier
-from secagg.reports.wording import assumed_server, protection
+from secagg.reports.wording import assumed_server, protection, rounding_in_words
 from secagg.runs.comparison import PLAIN, WITHOUT_NOISE, ComparedRound
 from secagg.runs.config import TrainingConfig
 from secagg.runs.folder import RunFolder
@@ -220,6 +220,8 @@ class RunReport:
         """How updates were summed, as pairs of a heading and a text."""
         mean, encoding = self.mean, self.mean.encoding
         noise = "none" if mean.noise is None or mean.target is None else in_words(mean.noise, mean.target)
+        if (factor := mean.rounding_factor) is not None:
+            noise += f"; {rounding_in_words(factor)}"
         clipping = clip_in_words(
             self.config.clipping,
             clip_l2=self.config.clip_l2,

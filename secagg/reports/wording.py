@@ -1,6 +1,7 @@
 """Words for what a run protects and from whom, for tables and reports."""
 
 from dp.events import Trust
+from dp.figures import rounded_up
 from protocols import Adversary, load
 
 
@@ -29,3 +30,8 @@ def assumed_server(protocol: str, adversary: Adversary, *, trust: Trust | None) 
     if adversary is Adversary.MALICIOUS:
         return "malicious: it may do anything"
     return "curious: it follows the protocol"
+
+
+def rounding_in_words(factor: float) -> str:
+    """Return by how much rounding to integers makes the noise larger (`secagg.aggregation.rounding_factor`)."""
+    return f"rounding to integers makes the noise {rounded_up(factor)} times larger"

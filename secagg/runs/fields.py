@@ -17,9 +17,11 @@ from dp.noise.distributed import LatticeNoise
 from protocols import Adversary
 from protocols.cohort import whole_clients
 from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.modulus_bits import AUTO
 from secagg.checks import SERVERS
 from secagg.privacy.clipping import ClippingKind
 from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, required_contributors
+from secagg.privacy.default_budget import EPSILON, ROUNDS
 from secagg.privacy.delta import DELTA
 from secagg.privacy.least_cap import least_cap
 from secagg.runs.settings import Group, about
@@ -82,7 +84,7 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             privacy="The noise is sized for this number of releases, or for the cap if a round asks some of the "
             "clients: more rounds need more noise in each.",
         ),
-    ] = 30
+    ] = ROUNDS
     protocol: Annotated[
         str,
         about(
@@ -220,7 +222,7 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             privacy="A smaller epsilon is a stronger guarantee. With inf nothing bounds what the model reveals.",
             form="a number from 1e-9 to 1e9, or inf",
         ),
-    ] = 8.0
+    ] = EPSILON
     delta: Annotated[
         float,
         Meta(gt=0, lt=1),
@@ -361,14 +363,15 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ),
     ] = None
     modulus_bits: Annotated[
-        int,
-        Meta(ge=2, le=62),
+        Annotated[int, Meta(ge=2, le=62)] | Literal["auto"],
         about(
             Group.PROTOCOL,
-            "Size of the sum's modulus: bits that each coordinate takes on the wire.",
-            privacy="None: a modulus that is too small for the budget is refused.",
+            "Size of the sum's modulus: bits that each coordinate takes on the wire. auto: the least number with which "
+            "rounding to integers makes the noise at most 1.005 times larger; without noise in the sums 24, or the "
+            "least number above 24 that the cohort fits. A run keeps the number that it begins with.",
+            privacy="None: with any number the noise keeps the budget, and a modulus that is too small is refused.",
         ),
-    ] = 24
+    ] = AUTO
     seed: Annotated[
         int,
         Meta(ge=0, lt=2**32),

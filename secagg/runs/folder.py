@@ -145,6 +145,9 @@ class RunFolder:
 
         Its ledger is kept (`secagg.runs.kept_ledgers`), unless it counts nothing: what was spent stays spent.
 
+        Args:
+            config: The settings as `secagg.runs.prepare.prepare` returns them, with all that it has chosen.
+
         Raises:
             CheckpointError: Another run is using the folder.
             DpError: The ledger is in use, or cannot be written; nothing has been removed.

@@ -14,6 +14,7 @@ from dp.events import NeighbouringRelation, PrivacyEvent
 from dp.ledger.participation import Accounting
 from protocols import Adversary, ClientTerms, Committee, Keyholder, Roster, SecureSum, Session
 from secagg.aggregation.mean import SecureMean, Target
+from secagg.aggregation.modulus_bits import AUTO
 from secagg.data.base import Dataset
 from secagg.data.columns import Shard
 from secagg.data.digest import digest
@@ -44,7 +45,8 @@ class Prepared:
     """Everything a run needs, checked.
 
     Attributes:
-        config: The settings; where the committee is from a folder, with what clients pin of it.
+        config: The settings, with the number of bits in the place of `modulus_bits = "auto"`; where the committee is from
+            a folder, with what clients pin of it.
         devices: The simulated clients.
         members: Their identities, made when a client is asked first, where the server may be malicious; otherwise None.
         committee: The committee's members, where the protocol needs one; otherwise None.
@@ -185,7 +187,9 @@ def prepare(config: TrainingConfig) -> Prepared:
     mean = plan(target=target)
     if target is not None and mean.event is not None and config.accounting is Accounting.RENYI_FILTER:
         mean = plan(target=replace(target, epsilon=filtered_epsilon(mean.event, **_planned_releases(config))))
-    noiseless = mean if target is None else plan()
+    if config.modulus_bits == AUTO:  # From here on it is a number, which the run's folder and its ledger's labels keep.
+        config = msgspec.structs.replace(config, modulus_bits=mean.encoding.modulus_bits)
+    noiseless = mean if target is None else plan(modulus_bits=config.modulus_bits)
     if members is not None:  # before anything is reserved, not after
         _check_terms(members.terms(range(config.asked))[0], mean)
     if config.by_poisson:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from secagg.aggregation.modulus_bits import AUTO
 from secagg.errors import ConfigurationError
 from secagg.paths import expanded
 from secagg.runs.config import TrainingConfig
@@ -40,6 +41,8 @@ def check_given_again(given: Mapping[str, Any], began: TrainingConfig) -> int | 
 
 
 def _same(name: str, value: Any, kept: Any) -> bool:
+    if name == "modulus_bits" and value == AUTO:  # It stands for the number that was chosen when the run began.
+        return True
     if is_path(name, value) and is_path(name, kept):
         return expanded(value).resolve() == expanded(kept).resolve()
     return bool(value == kept)

@@ -84,6 +84,7 @@ class Setting:
         kind: The type that the command line reads it as; choices are texts there.
         enumeration: The type of its choices, if they have one.
         choices: The values that are allowed, if they can be listed.
+        word: The only text that is allowed in the place of a number; None if there is none.
         values: Its type and range in words, as in "an integer from 2 to 100,000".
         default: The value that it has if it is not given.
         unset: What is used if it has no value; None if it always has one.
@@ -97,6 +98,7 @@ class Setting:
     kind: type[str | int | float | bool]
     enumeration: type[StrEnum] | None
     choices: tuple[str, ...]
+    word: str | None
     values: str
     default: Any
     unset: str | None
@@ -129,7 +131,7 @@ def describe(struct: type[msgspec.Struct]) -> tuple[Setting, ...]:
 
 
 def _setting(name: str, hint: Any, default: Any) -> Setting:
-    metas, bare = _decompose(hint)
+    metas, bare, word = _decompose(hint)
     (meta,) = (each for each in metas if each.extra is not None)
     known: _About = (meta.extra or {})[_KEY]
     enumeration = bare if isinstance(bare, type) and issubclass(bare, StrEnum) else None
@@ -144,26 +146,29 @@ def _setting(name: str, hint: Any, default: Any) -> Setting:
         kind=str if choices else bare,
         enumeration=enumeration,
         choices=choices,
-        values=f"one of {', '.join(choices)}" if choices else known.form or _in_words(bare, metas),
+        word=word,
+        values=f"one of {', '.join(choices)}" if choices else known.form or _in_words(bare, metas, word),
         default=default,
         unset=known.unset,
         example=known.example if default is None else default,
     )
 
 
-def _decompose(hint: Any) -> tuple[list[Meta], Any]:
-    """Return everything that annotates a type or its alternative to None, and the type itself."""
+def _decompose(hint: Any) -> tuple[list[Meta], Any, str | None]:
+    """Return everything that annotates a type or its alternative to None or a word, the type itself, and the word."""
     if get_origin(hint) is Annotated:
         inner, *added = get_args(hint)
-        metas, bare = _decompose(inner)
-        return [*metas, *(each for each in added if isinstance(each, Meta))], bare
+        metas, bare, word = _decompose(inner)
+        return [*metas, *(each for each in added if isinstance(each, Meta))], bare, word
     if get_origin(hint) in (Union, types.UnionType):
-        (inner,) = (each for each in get_args(hint) if each is not types.NoneType)
-        return _decompose(inner)
-    return [], hint
+        words = [word for each in get_args(hint) if get_origin(each) is Literal for word in get_args(each)]
+        (inner,) = (each for each in get_args(hint) if each is not types.NoneType and get_origin(each) is not Literal)
+        metas, bare, _ = _decompose(inner)
+        return metas, bare, words[0] if words else None
+    return [], hint, None
 
 
-def _in_words(kind: type, metas: list[Meta]) -> str:
+def _in_words(kind: type, metas: list[Meta], word: str | None) -> str:
     def bound(name: str) -> float | None:
         return next((found for meta in metas if (found := getattr(meta, name)) is not None), None)
 
@@ -175,6 +180,6 @@ def _in_words(kind: type, metas: list[Meta]) -> str:
     above, least, below, most = (bound(name) for name in ("gt", "ge", "lt", "le"))
     noun = "an integer" if kind is int else "a number"
     if least is not None and most is not None:
-        return f"{noun} from {least:,} to {most:,}"
+        return f"{noun} from {least:,} to {most:,}" + ("" if word is None else f", or {word}")
     limits = (("above", above), ("of at least", least), ("below", below), ("at most", most))
     return " ".join([noun, " and ".join(f"{word} {limit:,}" for word, limit in limits if limit is not None)]).rstrip()

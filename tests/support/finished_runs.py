@@ -27,6 +27,7 @@ SMALL: dict[str, Any] = {
     "epsilon": 60.0,
     "delta": 1e-2,
     "dropout": 0.13,
+    "modulus_bits": 24,
     "compare": False,
 }
 

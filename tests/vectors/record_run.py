@@ -24,6 +24,7 @@ SETTINGS: Final[dict[str, Any]] = {
     "delta": 1e-2,
     "dropout": 0.1,
     "clipping": "adaptive",
+    "modulus_bits": 24,
     "seed": 7,
     "organisation": "Example Ltd",
     "compare": True,

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
 
 from dp.events import Trust
 from protocols import Adversary, SecureSum
@@ -12,6 +11,7 @@ from protocols.errors import ParameterError
 from protocols.replay import are_kept_apart
 from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
+from secagg.aggregation.modulus_bits import AUTO, ModulusBits
 from secagg.checks import check_choice
 from secagg.engines.base import RoundResult
 from secagg.engines.parties import Parties
@@ -19,8 +19,6 @@ from secagg.engines.wire.work import Work
 from secagg.errors import ConfigurationError, NothingReleased
 from secagg.privacy.clipping import planned
 from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, required_contributors
-
-MODULUS_BITS: Final = 24
 
 Plan = Callable[[Sequence[int], Work, Parties], SecureMean]
 """Plans the mean of a round: from the clients of the round, their work, and the coordinator's parties."""
@@ -62,7 +60,7 @@ class Averaging:
     target: Target | None
     adversary: Adversary
     minimum_contributors: int | None
-    modulus_bits: int
+    modulus_bits: ModulusBits
     weighting: Weighting
     max_weight: float
 
@@ -147,7 +145,7 @@ def averaging(
     target: Target | None = None,
     adversary: Adversary | str = Adversary.CURIOUS,
     minimum_contributors: int | None = None,
-    modulus_bits: int = MODULUS_BITS,
+    modulus_bits: ModulusBits = AUTO,
     weighting: Weighting | str = Weighting.UNIFORM,
     max_weight: float = 1.0,
 ) -> Averaging:
@@ -162,7 +160,8 @@ def averaging(
         adversary: A server that follows the protocol, or one that does anything. The second needs a roster.
         minimum_contributors: The least number of contributors of a release; by default, see
             `secagg.privacy.contributors.required_contributors`.
-        modulus_bits: Bits of a coordinate on the wire.
+        modulus_bits: See `SecureMean.plan`. The offer of a round tells nodes the modulus. For cohorts of equal size
+            "auto" chooses equal bits.
         weighting: See `SecureMean.plan`.
         max_weight: See `SecureMean.plan`.
 

@@ -82,6 +82,8 @@ class LatticePlan(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         bits: Bits of the modulus.
+        rounding_factor: How many times larger rounding makes the noise of `secagg train`, which chooses the same bits;
+            None if the bits were given.
         dimension: Coordinates of an update.
         granularity: One step of the integer grid, with the clipping bound as one.
         local_deviation: Standard deviation of a client's noise share, in steps of the integer grid.
@@ -92,6 +94,7 @@ class LatticePlan(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     bits: int
+    rounding_factor: float | None
     dimension: int
     granularity: float
     local_deviation: float

@@ -26,7 +26,6 @@ from dp.noise.distributed import LatticeNoise
 from secagg.errors import ConfigurationError
 from secagg.planning.budget.request import BudgetRequest
 
-_BITS: Final = 24
 _TOLERANCE: Final = 1e-3
 _FURTHER: Final = 1e3
 
@@ -50,6 +49,9 @@ class Solution:
 def solve(request: BudgetRequest) -> Solution:
     """Return the noise of a request: the given one, or the least for the given epsilon.
 
+    Args:
+        request: The request; for noise on the integer grid, with bits.
+
     Raises:
         ConfigurationError: The lattice cannot carry noise that is so small.
         dp.errors.InfeasibleTarget: No noise, or no integer grid of the given bits, reaches the epsilon.
@@ -70,8 +72,8 @@ def solve(request: BudgetRequest) -> Solution:
         )
     fewer: PrivacyEvent | None = None
     if request.fits_a_sum:
-        fewer = _gaussian(request, noise * math.sqrt(fewer_shares(request) / request.relied_on))
-    return Solution(event=_gaussian(request, noise), fewer=fewer, lattice=None)
+        fewer = continuous(request, noise * math.sqrt(fewer_shares(request) / request.relied_on))
+    return Solution(event=continuous(request, noise), fewer=fewer, lattice=None)
 
 
 def fewer_shares(request: BudgetRequest) -> int:
@@ -103,17 +105,20 @@ def with_multiplier(event: PrivacyEvent, noise_multiplier: float) -> PrivacyEven
             assert_never(noisy)
 
 
-def _gaussian(request: BudgetRequest, noise_multiplier: float) -> PrivacyEvent:
+def continuous(request: BudgetRequest, noise_multiplier: float) -> PrivacyEvent:
+    """Return the event of a round with continuous noise."""
     event = GaussianEvent(noise_multiplier=noise_multiplier, relation=request.relation)
     return event if request.rate == 1 else PoissonSampledEvent(sampling_rate=request.rate, event=event)
 
 
 def _lattice(request: BudgetRequest, mechanism: LatticeNoise, dimension: int) -> ModularPlan:
     """Return the integer grid for a budget; for given noise, that for the least budget whose noise is at most that."""
+    if (bits := request.bits) is None:
+        raise TypeError("bits: expected a number for noise on the integer grid, found none")
 
     def for_epsilon(epsilon: float) -> ModularPlan:
         return plan_modulus(
-            bits=_BITS if request.bits is None else request.bits,
+            bits=bits,
             clip_l2=1.0,
             clients=request.asked,
             relied_on=request.relied_on,
@@ -129,7 +134,7 @@ def _lattice(request: BudgetRequest, mechanism: LatticeNoise, dimension: int) ->
     noise = request.noise_multiplier
     if noise is None:
         return for_epsilon(request.target)
-    low = high = epsilon_of(_gaussian(request, noise), request.releases, delta=request.chosen_delta)
+    low = high = epsilon_of(continuous(request, noise), request.releases, delta=request.chosen_delta)
     try:
         while (found := for_epsilon(high)).noise_std > noise:
             if high > _FURTHER * low:

@@ -25,6 +25,7 @@ from secagg.planning.budget.answer import (
     Statement,
     as_epsilon,
 )
+from secagg.planning.budget.bits import ChosenBits, chosen_bits
 from secagg.planning.budget.noise import Solution, epsilon_of, fewer_shares, solve
 from secagg.planning.budget.request import BudgetRequest
 from secagg.planning.budget.table import tabulated
@@ -40,9 +41,13 @@ def plan(request: BudgetRequest, *, table: bool = False) -> Plan:
 
     Raises:
         ConfigurationError: The request does not fit its mechanism.
+        secagg.errors.EncodingError: No bits are given, and no modulus is large enough.
         dp.errors.InfeasibleTarget: No noise, or no integer grid of the given bits, reaches the epsilon.
         dp.errors.InvalidParameter: A number is out of range.
     """
+    chosen, asked = chosen_bits(request), request
+    if chosen is not None:
+        request = msgspec.structs.replace(asked, bits=chosen.bits)
     found = solve(request)
     event = found.event
     account = guarantee({event: request.releases}, delta=request.chosen_delta, relation=event.relation, unit=event.unit)
@@ -50,7 +55,7 @@ def plan(request: BudgetRequest, *, table: bool = False) -> Plan:
     if request.rate != 1:
         unamplified = epsilon_of(without_amplification(event), request.rounds, delta=request.chosen_delta)
     return Plan(
-        request=request,
+        request=asked,
         epsilon=as_epsilon(account.epsilon),
         delta=account.delta,
         noise_multiplier=event.noise_multiplier,
@@ -63,7 +68,7 @@ def plan(request: BudgetRequest, *, table: bool = False) -> Plan:
         cap=_cap(request, event),
         later=_later(request, event),
         cohort=_cohort(request, found),
-        lattice=None if found.lattice is None else _lattice(found.lattice),
+        lattice=None if found.lattice is None else _lattice(found.lattice, chosen),
         table=tabulated(request, event) if table else None,
     )
 
@@ -152,10 +157,11 @@ def _alternative(
     )
 
 
-def _lattice(found: ModularPlan) -> LatticePlan:
+def _lattice(found: ModularPlan, chosen: ChosenBits | None) -> LatticePlan:
     mechanism = found.mechanism
     return LatticePlan(
         bits=found.bits,
+        rounding_factor=None if chosen is None else chosen.rounding_factor,
         dimension=mechanism.dimension,
         granularity=found.granularity,
         local_deviation=found.local_sigma,

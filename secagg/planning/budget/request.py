@@ -47,7 +47,8 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
         more_rounds: How many rounds may be added later, at least 1; None for none.
         mechanism: The noise: noise shares on the integer grid, in a secure sum modulo 2^bits, or continuous Gaussian
             noise in the sum.
-        bits: Bits of the modulus, for noise on the integer grid. None for 24.
+        bits: Bits of the modulus, for noise on the integer grid. None for those that
+            `secagg train` chooses.
         dimension: Number of coordinates of an update, for noise on the integer grid; None for continuous noise.
         dropout: Fraction of a round's clients that is expected to drop out, as in `TrainingConfig`.
         adversarial: Fraction of a round's clients that may collude with the server, as in `TrainingConfig`.

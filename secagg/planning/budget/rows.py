@@ -254,7 +254,7 @@ def _lattice_rows(lattice: LatticePlan) -> list[Row]:
         (
             "Lattice",
             f"{lattice.bits} bits a coordinate, {lattice.dimension:,} coordinates, one step is "
-            f"{lattice.granularity:.4g} of the clipping bound",
+            f"{lattice.granularity:.4g} of the clipping bound{_chosen(lattice)}",
         ),
         (
             "Noise in the sum",
@@ -265,6 +265,16 @@ def _lattice_rows(lattice: LatticePlan) -> list[Row]:
         (
             "Wrapping around",
             f"probability at most {lattice.wrap_probability:.2g} for a coordinate of one sum, updates rotated by one "
-            "transform over all coordinates (secagg's own encoding takes more bits and leaves at most 2^-40)",
+            "transform over all coordinates (secagg's own encoding has longer steps and leaves at most 2^-40)",
         ),
     ]
+
+
+def _chosen(lattice: LatticePlan) -> str:
+    """Return who chooses the bits, if they were not given."""
+    if lattice.rounding_factor is None:
+        return ""
+    return (
+        ". The bits are those of secagg train --modulus-bits auto, where rounding makes the noise "
+        f"{enough(lattice.rounding_factor)} times larger"
+    )

@@ -1,24 +1,30 @@
 """The cost of one sum of a cohort with a protocol's own parameters: seconds, bytes, CPU time and memory."""
 
 from dataclasses import dataclass
+from functools import cache, partial
 
+from dp.errors import InfeasibleTarget
 from protocols import Adversary, SecureSum, SeedSum
 from protocols.cohort import whole_clients
 from protocols.crypto.paillier.threshold import ThresholdKey
 from protocols.errors import ParameterError
 from protocols.secure_sum import Role
 from secagg.aggregation.encoding import Encoding
+from secagg.aggregation.lattice import fit_with_noise
+from secagg.aggregation.modulus_bits import AUTO
 from secagg.aggregation.rotation import padded_length
-from secagg.errors import ModulusTooSmall
+from secagg.errors import EncodingError, ModulusTooSmall
 from secagg.planning.cost import seeds
 from secagg.planning.cost.constants import Constants, Factors
 from secagg.planning.cost.models import cost_of
 from secagg.planning.cost.operations import cpu_seconds
 from secagg.planning.cost.request import CostRequest
 from secagg.planning.cost.sum_size import PartyCost, SeedMembers, SumSize, key_of_size
-from secagg.privacy.contributors import required_contributors
+from secagg.privacy.contributors import colluding_clients, required_contributors
+from secagg.privacy.default_budget import EPSILON, ROUNDS
+from secagg.privacy.delta import default_delta
+from secagg.privacy.noise import Target
 
-MODULUS_BITS = 24
 SERVER_MBPS = 1000.0
 """The link of a server and of a committee member, in Mbit/s."""
 
@@ -84,7 +90,8 @@ def one_sum(
         slices: The number of equal slices of the vector, of which this sum is one.
 
     Raises:
-        ParameterError: The protocol has no parameters for the cohort, or needs a committee.
+        ParameterError: The protocol has no parameters for the cohort, or needs a committee; or no modulus is large
+            enough.
     """
     protocol, size = _sized(kind, request, clients, slices)
     cost, factors = cost_of(protocol, size), constants.factors.get(kind.name)
@@ -111,15 +118,27 @@ def one_sum(
     )
 
 
-def modulus_bits(kind: type[SecureSum], *, clients: int, parameters: int) -> int:
-    """Return the bits of an entry: 24, or more if the sum of so many clients would wrap around."""
+@cache
+def modulus_bits(
+    kind: type[SecureSum], *, clients: int, parameters: int, minimum_contributors: int, adversarial: float
+) -> int:
+    """Return the bits of an entry: those that `secagg train` chooses with its default budget and noise.
+
+    Raises:
+        ParameterError: No modulus is large enough.
+    """
+    target = Target(
+        epsilon=EPSILON,
+        delta=default_delta(clients),
+        releases=ROUNDS,
+        colluding=colluding_clients(clients, adversarial),
+    )
+    fit = partial(Encoding.fit, shapes=[(parameters,)], clip_l2=1.0, clients=clients, modulus=kind.modulus)
     try:
-        Encoding.fit(
-            shapes=[(parameters,)], clip_l2=1.0, clients=clients, modulus_bits=MODULUS_BITS, modulus=kind.modulus
-        )
-    except ModulusTooSmall as error:
-        return error.enough_bits
-    return MODULUS_BITS
+        encoding, _ = fit_with_noise(fit, target, modulus_bits=AUTO, minimum_contributors=minimum_contributors)
+    except (EncodingError, InfeasibleTarget) as error:
+        raise ParameterError(str(error)) from None
+    return encoding.modulus_bits
 
 
 def committee_threshold(members: int, adversarial: float) -> int:
@@ -147,7 +166,13 @@ def _sized(kind: type[SecureSum], request: CostRequest, clients: int, slices: in
         if request.committee is None:
             raise ParameterError("needs a committee. Give its number of members with --committee.")
         key = _key(kind, request.committee, adversarial, adversary)
-    bits = modulus_bits(kind, clients=clients, parameters=request.parameters)
+    bits = modulus_bits(
+        kind,
+        clients=clients,
+        parameters=request.parameters,
+        minimum_contributors=required,
+        adversarial=adversarial,
+    )
     return chosen.with_headroom(), SumSize(
         clients=clients,
         length=-(-padded_length(request.parameters) // slices),

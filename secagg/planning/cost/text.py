@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Final
 
+from secagg.aggregation.modulus_bits import WITHOUT_NOISE
 from secagg.planning.cost.capacity import MOST_BYTES
 from secagg.planning.cost.constants import WARM, EngineConstants
 from secagg.planning.cost.figures import bytes_in_words, count, seconds_in_words, short
@@ -13,6 +14,7 @@ from secagg.planning.cost.planner import CostPlan, Row
 from secagg.planning.cost.request import EngineName
 from secagg.planning.cost.round_time import groups
 from secagg.privacy.contributors import no_collusion_warning
+from secagg.privacy.default_budget import EPSILON, ROUNDS
 
 WIDTH: Final = 80
 _HEADING: Final = (
@@ -72,6 +74,7 @@ def _sentences(plan: CostPlan) -> Iterator[str]:
         "Seconds are estimates, without training. Each client also receives the model, "
         f"{bytes_in_words(request.model_bytes)}."
     )
+    yield from _bits(plan)
     yield from _recommendation(plan)
     for name, reason in plan.refused.items():
         yield f"{name} is left out: {reason}"
@@ -86,6 +89,17 @@ def _sentences(plan: CostPlan) -> Iterator[str]:
         f"`{plan.constants.command}`{loaded}. Links: {request.uplink_mbps:g} Mbit/s for a client, {SERVER_MBPS:g} "
         "for the server and for committee members."
     )
+
+
+def _bits(plan: CostPlan) -> Iterator[str]:
+    found = sorted({row.one.size.bits for row in plan.rows})
+    if found:
+        bits = " or ".join(map(str, found))
+        yield (
+            f"An entry of a vector has {bits} bits, which secagg train --modulus-bits auto chooses for epsilon "
+            f"{EPSILON:g} and {ROUNDS} rounds. For another budget, secagg budget plan --mechanism discrete-gaussian "
+            f"tells the bits. Without noise there are {WITHOUT_NOISE}, or more if the cohort needs more."
+        )
 
 
 def _recommendation(plan: CostPlan) -> Iterator[str]:

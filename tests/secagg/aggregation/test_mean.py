@@ -444,6 +444,7 @@ def test_mean_takes_ids_of_numpy_and_names_of_choices() -> None:
     same = planned(
         50,
         minimum_contributors=26,
+        modulus_bits=24,
         shapes=[(2,)],
         weighting=Weighting.WEIGHTED,
         max_weight=20.0,

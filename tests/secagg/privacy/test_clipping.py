@@ -50,6 +50,7 @@ SMALL: dict[str, Any] = {
     "epochs": 1,
     "epsilon": math.inf,
     "delta": 1e-2,
+    "modulus_bits": 24,
     "compare": False,
 }
 CLIPS: dict[str, Clip] = {

@@ -41,9 +41,9 @@ SMALL = {
 def started(path: Path, **settings: Any) -> tuple[RunFolder, Prepared]:
     """A run's folder, begun, and the run prepared."""
     config = parse({**SMALL, **settings})
-    folder = RunFolder(path)
-    folder.begin(config)
-    return folder, prepare(config)
+    folder, prepared = RunFolder(path), prepare(config)
+    folder.begin(prepared.config)
+    return folder, prepared
 
 
 def finished(folder: RunFolder, prepared: Prepared, *, resume: bool = False) -> RunReport:
@@ -118,10 +118,11 @@ def test_page_states_guarantee_and_assumptions(report: RunReport, page: str) -> 
 
 
 def test_page_shows_settings_plan_and_how_to_run_again(report: RunReport, page: str) -> None:
+    """The number of bits that was chosen for `auto` is a setting of the run, and not the default."""
     changed = {setting.name: setting.value for setting in report.settings if setting.changed}
     assert changed == {
         name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in SMALL.items()
-    } | {"clip_l2": "0.75"}
+    } | {"clip_l2": "0.75", "modulus_bits": str(report.mean.encoding.modulus_bits)}
     assert [setting.name for setting in report.settings] == list(TrainingConfig.__struct_fields__)
     assert page.count('class="changed"') == len(changed)
     assert f"clip_l2 {report.config.clip_l2:g}" in words(page)
@@ -219,7 +220,11 @@ def test_run_beside_an_earlier_ledger_of_its_data_tells_what_both_cost(tmp_path:
 
 
 def test_run_over_a_prime_field_names_its_modulus(report: RunReport, page: str) -> None:
-    assert "integers modulo 2^24" in words(page)
+    bits = report.config.modulus_bits
+    assert isinstance(bits, int)
+    assert bits < 20
+    assert f"integers modulo 2^{bits} " in words(page)
+    assert "rounding to integers makes the noise 1.00" in dict(report.plan)["Noise"]
     assert "Server assumed curious: it follows the protocol" in words(page)
     encoding = dataclasses.replace(report.mean.encoding, modulus=2**24 - 3)
     prime = dataclasses.replace(report, mean=dataclasses.replace(report.mean, encoding=encoding))

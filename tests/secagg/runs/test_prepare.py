@@ -1,3 +1,4 @@
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,43 @@ def test_prepared_refuses_what_cannot_work_and_says_what_would(
 ) -> None:
     with pytest.raises(error, match=message):
         prepare(config(**changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"epsilon": 1.0}, {"clipping": "adaptive"}, {"weighting": "weighted", "max_examples": 20.0}],
+)
+def test_prepared_bits_are_the_least_and_a_number_from_then_on(changes: dict[str, Any]) -> None:
+    prepared = prepare(config(**changes))
+    bits = prepared.config.modulus_bits
+    assert isinstance(bits, int)
+    assert prepared.mean.encoding.modulus_bits == prepared.noiseless.encoding.modulus_bits == bits < 20
+    assert prepared.mean.rounding_factor is not None
+    assert prepared.mean.rounding_factor <= 1.005
+    again = prepare(prepared.config)
+    assert (again.config, again.mean, again.noiseless) == (prepared.config, prepared.mean, prepared.noiseless)
+    fewer = prepare(config(**changes, modulus_bits=bits - 1)).mean.rounding_factor
+    assert fewer is not None
+    assert fewer > 1.005
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epsilon": math.inf},
+        pytest.param({"unit": "example", "delta": 1e-3, "model": "softmax"}, marks=pytest.mark.tensorflow),
+    ],
+)
+def test_prepared_sum_without_noise_has_24_bits(changes: dict[str, Any]) -> None:
+    prepared = prepare(config(**changes))
+    assert prepared.config.modulus_bits == prepared.mean.encoding.modulus_bits == 24
+    assert prepared.mean.rounding_factor is None
+
+
+def test_prepared_settings_keep_a_number_that_the_protocol_rounds_down() -> None:
+    """The largest prime that LightSecAgg has for 62 bits has 61."""
+    prepared = prepare(config(protocol="lightsecagg", modulus_bits=62))
+    assert (prepared.config.modulus_bits, prepared.mean.encoding.modulus_bits) == (62, 61)
 
 
 @pytest.mark.parametrize("changes", [{"modulus_bits": 8}, {"epsilon": 0.5, "modulus_bits": 10}])

@@ -17,7 +17,7 @@ from secagg.runs.goal import choose_goal
 from secagg.runs.parsing import parse
 from secagg.runs.prepare import prepare
 from secagg.runs.resuming import check_given_again
-from secagg.runs.run import run_training
+from secagg.runs.run import run_name, run_training
 from tests.secagg.runs.test_run import Interruption, config, run, stopping_at
 from tests.support.commands import SMALL, secagg
 
@@ -35,6 +35,39 @@ def test_resumed_settings_may_be_given_again() -> None:
     assert check_given_again(again, began) == 30
     assert check_given_again({}, began) is None
     assert check_given_again({"epsilon": math.inf}, parse({"epsilon": math.inf})) is None
+
+
+def test_resumed_run_keeps_its_bits_if_the_settings_say_auto() -> None:
+    began = parse({"modulus_bits": 17})
+    assert check_given_again({"modulus_bits": "auto"}, began) is None
+    assert check_given_again({"modulus_bits": 17}, began) is None
+    with pytest.raises(ConfigurationError, match="found modulus_bits = 18 instead of 17"):
+        check_given_again({"modulus_bits": 18}, began)
+
+
+@pytest.mark.slow
+def test_run_records_the_bits_that_it_began_with(tmp_path: Path) -> None:
+    """The settings, the ledger's labels and the report name one number; a later choice of bits does not change it."""
+    options = ("train", *SMALL, "--rounds", "2", "--no-compare", "--out", "run")
+    begun = secagg(*options, cwd=tmp_path)
+    assert begun.returncode == 0, begun.stderr
+    folder = RunFolder(tmp_path / "run")
+    bits = folder.config().modulus_bits
+    assert isinstance(bits, int)
+    assert bits < 20
+    assert f"coordinates of {bits} bits" in begun.stderr
+    assert "(rounding to integers makes the noise 1.00" in begun.stderr
+    assert f"modulus_bits = {bits}\n" in (folder.path / "config.toml").read_text(encoding="utf-8")
+    with Ledger.open_to_read(folder.ledger) as ledger:
+        labels = {entry.reservation.label for entry in ledger.entries()}
+    assert all(label.endswith(f" of run {run_name(folder.config())}") for label in labels)
+    for given in ("auto", str(bits)):
+        again = secagg(*options, "--resume", "--modulus-bits", given, cwd=tmp_path)
+        assert again.returncode == 0, again.stderr
+    assert folder.config().modulus_bits == bits
+    refused = secagg(*options, "--resume", "--modulus-bits", str(bits + 1), cwd=tmp_path)
+    assert refused.returncode != 0
+    assert f"found modulus_bits = {bits + 1} instead of {bits}" in refused.stderr
 
 
 @pytest.mark.parametrize(

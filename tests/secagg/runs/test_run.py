@@ -34,6 +34,7 @@ SMALL: dict[str, Any] = {
     "epochs": 1,
     "epsilon": 60.0,
     "delta": 1e-2,
+    "modulus_bits": 24,
     "compare": False,
 }
 

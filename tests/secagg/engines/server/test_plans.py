@@ -62,6 +62,15 @@ def test_plan_with_a_target_has_noise_that_does_not_count_on_colluding_clients()
     assert mean.target is TARGET
 
 
+def test_plan_chooses_the_same_bits_for_cohorts_of_one_size_and_keeps_a_number() -> None:
+    with_noise, later = planned(target=TARGET), planned(target=TARGET, work=Work("run", 2, ARRAYS))
+    assert with_noise.encoding == later.encoding
+    assert with_noise.encoding.modulus_bits < 20
+    assert with_noise.rounding_factor <= 1.005
+    assert planned().encoding.modulus_bits == 24
+    assert planned(target=TARGET, modulus_bits=30).encoding.modulus_bits == 30
+
+
 def test_plan_against_a_malicious_server_needs_the_roster_of_the_cohort() -> None:
     roster = Roster({client: Identity.generate().public for client in range(25)})
     mean = planned(adversary="malicious", parties=Parties(roster=roster))

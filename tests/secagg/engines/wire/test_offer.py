@@ -125,6 +125,17 @@ def test_any_plan_with_noise_is_built_again(noise: str, bits: int, clip: float, 
     assert mean.protocol.digest(session) == case.digest
 
 
+@pytest.mark.parametrize("noise", NOISES)
+def test_offer_tells_nodes_the_bits_that_a_plan_has_chosen(noise: str) -> None:
+    """A node cannot choose them itself, since it does not know the target; it checks that the modulus is possible."""
+    case = made(offered("secagg").mean.protocol, 5, Adversary.CURIOUS, noise, serial=SERIAL, modulus_bits="auto")
+    mean, session = through_the_wire(case).build(None, None)
+    assert session.modulus == case.mean.encoding.modulus
+    assert mean.encoding == case.mean.encoding
+    assert mean.rounding_factor == case.mean.rounding_factor
+    assert (mean.encoding.modulus_bits == 24) is (noise == "none")
+
+
 def test_offer_holds_no_key_and_no_epsilon() -> None:
     case = offered("oneshot", Adversary.MALICIOUS, "skellam-distributed")
     data = case.offer.to_bytes()

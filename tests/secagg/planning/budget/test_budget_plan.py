@@ -113,7 +113,7 @@ def test_plan_on_a_lattice_tells_what_sampling_saves() -> None:
     found = plan(BudgetRequest(clients=200, rounds=50, sampling=0.25, mechanism=skellam, dimension=1024, epsilon=4.0))
     assert found.lattice is not None
     assert found.cohort is not None
-    assert (found.cohort.clients, found.cohort.relied_on, found.lattice.bits) == (50, 41, 24)
+    assert (found.cohort.clients, found.cohort.relied_on, found.lattice.bits) == (50, 41, 15)
     assert found.bound <= 4
     assert isinstance(found.unamplified_epsilon, float)
     assert found.unamplified_epsilon > 8

@@ -8,6 +8,9 @@ from secagg.errors import ConfigurationError
 from secagg.planning.cost.constants import default_constants
 from secagg.planning.cost.planner import CostPlan, plan_costs
 from secagg.planning.cost.request import CostRequest, EngineName
+from secagg.privacy.default_budget import EPSILON, ROUNDS
+from secagg.runs.config import TrainingConfig
+from secagg.runs.prepare import prepare
 
 CONSTANTS = default_constants()
 
@@ -59,6 +62,14 @@ def test_plan_tolerates_what_an_engine_would_plan_for() -> None:
     (row,) = planned(protocol="secagg-plus").rows
     assert (row.lost, row.colluding, row.limits) == (15, 5, ())
     assert row.one.size.threshold == 85
+
+
+@pytest.mark.parametrize("protocol", ["secagg-plus", "lightsecagg"])
+def test_plan_has_the_bits_that_train_chooses_for_its_default_budget(protocol: str) -> None:
+    (row,) = planned(300, 650, protocol=protocol).rows
+    config = TrainingConfig(model="numpy-softmax", protocol=protocol, clients=300)
+    assert (config.epsilon, config.rounds) == (EPSILON, ROUNDS)
+    assert row.one.size.bits == prepare(config).config.modulus_bits == 17
 
 
 def test_clients_in_memory_take_their_turns() -> None:
