@@ -45,8 +45,8 @@ class Prepared:
     """Everything a run needs, checked.
 
     Attributes:
-        config: The settings, with the number of bits in the place of `modulus_bits = "auto"`; where the committee is from
-            a folder, with what clients pin of it.
+        config: The settings, with the number of bits in the place of `modulus_bits = "auto"`; where the committee is
+            from a folder, with what clients pin of it.
         devices: The simulated clients.
         members: Their identities, made when a client is asked first, where the server may be malicious; otherwise None.
         committee: The committee's members, where the protocol needs one; otherwise None.

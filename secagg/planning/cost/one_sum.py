@@ -13,7 +13,7 @@ from secagg.aggregation.encoding import Encoding
 from secagg.aggregation.lattice import fit_with_noise
 from secagg.aggregation.modulus_bits import AUTO
 from secagg.aggregation.rotation import padded_length
-from secagg.errors import EncodingError, ModulusTooSmall
+from secagg.errors import EncodingError
 from secagg.planning.cost import seeds
 from secagg.planning.cost.constants import Constants, Factors
 from secagg.planning.cost.models import cost_of
