@@ -367,6 +367,17 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             privacy="None: a modulus that is too small for the budget is refused.",
         ),
     ] = 24
+    compression: Annotated[
+        float,
+        Meta(gt=0, le=1),
+        about(
+            Group.PROTOCOL,
+            "Fraction of the rotated coordinates of an update that each client sends: a public random subset, fresh in "
+            "each round. 1 sends all. Less saves bytes and makes the mean less exact. Requires --weighting uniform "
+            "below 1.",
+            privacy="None: the noise and the guarantee are the same.",
+        ),
+    ] = 1.0
     seed: Annotated[
         int,
         Meta(ge=0, lt=2**32),

@@ -65,6 +65,7 @@ class Averaging:
     modulus_bits: int
     weighting: Weighting
     max_weight: float
+    compression: float
 
     def __call__(self, clients: Sequence[int], work: Work, parties: Parties) -> SecureMean:
         """Return the planned mean; see `Plan`."""
@@ -101,6 +102,7 @@ class Averaging:
             modulus_bits=self.modulus_bits,
             weighting=self.weighting,
             max_weight=self.max_weight,
+            compression=self.compression,
             target=self.target,
             roster=parties.roster.of(clients) if malicious and parties.roster is not None else None,
             committee=parties.committee if chosen.needs_committee else None,
@@ -150,6 +152,7 @@ def averaging(
     modulus_bits: int = MODULUS_BITS,
     weighting: Weighting | str = Weighting.UNIFORM,
     max_weight: float = 1.0,
+    compression: float = 1.0,
 ) -> Averaging:
     """Return a plan for a coordinator: it plans the mean of a round's updates for the cohort of that round.
 
@@ -165,6 +168,7 @@ def averaging(
         modulus_bits: Bits of a coordinate on the wire.
         weighting: See `SecureMean.plan`.
         max_weight: See `SecureMean.plan`.
+        compression: See `SecureMean.plan`.
 
     Raises:
         ConfigurationError: `adversary` is not a kind of server. Raised by the plan: there is no roster against a
@@ -183,4 +187,5 @@ def averaging(
         modulus_bits=modulus_bits,
         weighting=check_choice("weighting", weighting, Weighting),
         max_weight=max_weight,
+        compression=compression,
     )

@@ -1,13 +1,13 @@
 """The cost of one sum of a cohort with a protocol's own parameters: seconds, bytes, CPU time and memory."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from protocols import SecureSum
 from protocols.cohort import whole_clients
 from protocols.errors import ParameterError
 from protocols.secure_sum import Role
 from secagg.aggregation.encoding import Encoding
-from secagg.aggregation.rotation import padded_length
 from secagg.errors import ModulusTooSmall
 from secagg.planning.cost.constants import Constants, Factors
 from secagg.planning.cost.models import cost_of
@@ -109,15 +109,24 @@ def one_sum(
     )
 
 
-def modulus_bits(kind: type[SecureSum], *, clients: int, parameters: int) -> int:
-    """Return the bits of an entry: 24, or more if the sum of so many clients would wrap around."""
+def fitted(kind: type[SecureSum], *, clients: int, parameters: int, compression: float) -> Encoding:
+    """Return an encoding of updates: of 24 bits an entry, or of more if the sum of all clients would wrap around.
+
+    Raises:
+        EncodingError: So few coordinates of so small an update are not enough.
+    """
+    fit = partial(
+        Encoding.fit,
+        shapes=[(parameters,)],
+        clip_l2=1.0,
+        clients=clients,
+        compression=compression,
+        modulus=kind.modulus,
+    )
     try:
-        Encoding.fit(
-            shapes=[(parameters,)], clip_l2=1.0, clients=clients, modulus_bits=MODULUS_BITS, modulus=kind.modulus
-        )
+        return fit(modulus_bits=MODULUS_BITS)
     except ModulusTooSmall as error:
-        return error.enough_bits
-    return MODULUS_BITS
+        return fit(modulus_bits=error.enough_bits)
 
 
 def committee_threshold(members: int, adversarial: float) -> int:
@@ -145,11 +154,11 @@ def _sized(kind: type[SecureSum], request: CostRequest, clients: int, slices: in
         if request.committee is None:
             raise ParameterError("needs a committee. Give its number of members with --committee.")
         key = key_of_size(request.committee, committee_threshold(request.committee, adversarial))
-    bits = modulus_bits(kind, clients=clients, parameters=request.parameters)
+    encoding = fitted(kind, clients=clients, parameters=request.parameters, compression=request.compression)
     return chosen.with_headroom(), SumSize(
         clients=clients,
-        length=-(-padded_length(request.parameters) // slices),
-        modulus=kind.modulus(bits),
+        length=-(-encoding.length // slices),
+        modulus=encoding.modulus,
         threshold=required,
         dropped=whole_clients(clients, dropout, "dropout"),
         signed=str(adversary) == "malicious",
