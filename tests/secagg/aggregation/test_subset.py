@@ -15,6 +15,7 @@ from secagg.aggregation.subset import MOST_BIAS, SubsampledRotation, clip_bias, 
 from secagg.errors import EncodingError
 
 FALSE_ALARMS = 1e-6
+RECORDED = "1a8f90823cada5b107a0f60880e46d0bccc795ef14cec4c1a8199b5b4f098d5a"
 
 
 def subsets(block: int, kept: int) -> Iterator[NDArray[np.bool_]]:
@@ -45,7 +46,7 @@ def test_kept_rows_are_those_of_their_seed_and_differ_between_blocks() -> None:
 
 
 def test_kept_rows_are_the_recorded_ones_on_every_machine() -> None:
-    """All parties must keep the same rows: this digest was recorded with NumPy 2 on x86-64."""
+    """All parties must keep the same rows. The digest is that of the AES-CTR of `cryptography` and a sort in Python."""
     rows = kept_rows(b"recorded", blocks=3, block=1024, kept=200)
     assert hashlib.sha256(np.packbits(rows).tobytes()).hexdigest() == RECORDED
 
@@ -67,14 +68,12 @@ def test_kept_rows_of_two_blocks_are_independent() -> None:
     assert stats.chisquare(list(counts.values())).pvalue > FALSE_ALARMS
 
 
-@pytest.mark.parametrize(("dimension", "kept"), [(8, 1), (8, 3), (8, 7), (7, 1), (16, 2)])
+@pytest.mark.parametrize(("dimension", "kept"), [(8, 1), (8, 3), (8, 7), (17, 1), (16, 2)])
 def test_subsampled_rotation_has_the_vector_as_its_exact_expectation(dimension: int, kept: int) -> None:
     """The mean over all subsets is the vector, and the mean squared error is B / k - 1 times its squared norm."""
     block = Rotation(dimension, b"seed").block
     vector = np.random.default_rng(dimension).normal(size=dimension)
     blocks = Rotation(dimension, b"seed").padded // block
-    if kept >= block:
-        pytest.skip("the block has no such subset")
     found = []
     for each in itertools.product(list(subsets(block, kept)), repeat=blocks):
         rotation = SubsampledRotation(dimension, b"seed", np.concatenate(each))
