@@ -364,7 +364,8 @@ class Encoding:
         rotated = rotation.rotate(flat)
         if rotated.shape != (self.length,):
             raise EncodingError(
-                f"rotation: expected one with {self.length} rows, found {rotated.size}. Use that of `Encoding.rotation`."
+                f"rotation: expected one with {self.length} rows, found {rotated.size}. Use that of "
+                "`Encoding.rotation`."
             )
         if self.kept is not None:
             rotated = clip_l2([rotated], bound=self.norm_bound).arrays[0]

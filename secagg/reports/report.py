@@ -243,7 +243,10 @@ class RunReport:
             ("Withstands", self.cohort.in_words),
             ("Its steps", ", ".join(stage.replace("_", " ") for stage in self.stages)),
             ("Model", f"{self.config.model}: {self._parameters:,} parameters"),
-            ("Update on the wire", f"{encoding.length:,} integers modulo {_power(encoding.modulus)}{_part_of(encoding)}"),
+            (
+                "Update on the wire",
+                f"{encoding.length:,} integers modulo {_power(encoding.modulus)}{_part_of(encoding)}",
+            ),
             ("Clipping", clipping),
             ("Noise", noise),
             ("Rounding", self._rounding),
@@ -259,9 +262,9 @@ class RunReport:
             return "no round has released a mean"
         if self.mean.encoding.kept is not None:
             return (
-                "moves each entry of the mean a little. No bound is stated: what is not sent moves it more, by a squared "
-                f"error over all entries of about {self.mean.encoding.subsampling_error:.3g} times the squared norm of "
-                "the mean"
+                "moves each entry of the mean a little. No bound is stated: what is not sent moves it more, by a "
+                f"squared error over all entries of about {self.mean.encoding.subsampling_error:.3g} times the squared "
+                "norm of the mean"
             )
         told = "how many clients were drawn" if self.config.by_poisson else "the exact total weight of the updates"
         return f"moves each entry of the mean a little. No bound is stated, since it would tell {told}"

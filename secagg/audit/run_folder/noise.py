@@ -142,8 +142,8 @@ def _residuals(evidence: Evidence) -> list[_Residual]:
         raise Untested("Clients were drawn in secret, so that the metrics do not say who contributed.")
     if prepared.mean.encoding.kept is not None:
         raise Untested(
-            "Clients sent a random part of the rotated coordinates, which follows from the session's id. The metrics do "
-            "not state it, so that the error of what was not sent cannot be told apart."
+            "Clients sent a random part of the rotated coordinates, which follows from the session's id. The metrics "
+            "do not state it, so that the error of what was not sent cannot be told apart."
         )
     found = []
     for record in evidence.records:

@@ -60,8 +60,9 @@ def test_compression_is_the_fraction_that_is_sent_rounded_up(compression: float,
 
 def test_compression_of_1_is_the_same_encoding_and_the_same_bytes() -> None:
     assert fitted(1.0) == fitted(1) == Encoding.fit(**FIT)
-    plain, whole = planned(1.0), SecureMean.plan(
-        protocol=SecAgg(), clients=range(6), minimum_contributors=4, shapes=[(64, 64)], clip_l2=0.7
+    plain, whole = (
+        planned(1.0),
+        SecureMean.plan(protocol=SecAgg(), clients=range(6), minimum_contributors=4, shapes=[(64, 64)], clip_l2=0.7),
     )
     session = plain.session(bytes(32))
     assert plain.protocol.digest(session) == whole.protocol.digest(whole.session(bytes(32)))
@@ -108,7 +109,7 @@ def adversarial(encoding: Encoding, kind: str) -> NDArray[np.float64]:
         case "rows that are not kept":
             rotated[~rows_of(encoding)] = 1.0
         case "one entry":
-            return np.eye(1, DIMENSION, 77)[0] * 1e9
+            return 1e9 * (np.arange(DIMENSION) == 77)
     return 1e6 * Rotation(DIMENSION, SEED).restore(rotated)
 
 
