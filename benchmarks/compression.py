@@ -25,7 +25,7 @@ from secagg.runs.config import TrainingConfig
 from secagg.runs.parsing import parse
 from secagg.runs.prepare import prepare
 
-FRACTIONS: Final = (1.0, 0.25, 0.14, 0.07)
+FRACTIONS: Final = (1.0, 0.14, 0.25, 0.07)
 SEEDS: Final = (1, 2, 3)
 BITS: Final = 16
 
@@ -105,7 +105,7 @@ def _fraction(dataset: str, compression: float, rounds: int, accuracies: list[fl
 
 def main(
     dataset: Annotated[str, typer.Option(help="fashion-mnist, or an archive with the same images.")] = "fashion-mnist",
-    rounds: Annotated[int, typer.Option(help="Rounds of a run.")] = 20,
+    rounds: Annotated[int, typer.Option(help="Rounds of a run.")] = 10,
     workers: Annotated[int, typer.Option(help="Processes at the same time.")] = 2,
     json: Annotated[Path | None, typer.Option(help="Also write the figures here.")] = None,
 ) -> None:

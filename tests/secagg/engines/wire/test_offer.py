@@ -137,7 +137,7 @@ def test_offer_holds_no_key_and_no_epsilon() -> None:
 def test_offer_has_no_field_that_follows_from_others() -> None:
     assert Offer.__struct_fields__ == (
         *("session_id", "protocol", "parameters", "clients", "threshold"),
-        *("shapes", "clip_l2", "granularity", "highest", "weighting", "max_weight"),
+        *("shapes", "clip_l2", "granularity", "kept", "highest", "weighting", "max_weight"),
         *("law", "scale", "trust", "colluding", "signed", "inputs", "members"),
     )
 
