@@ -368,16 +368,16 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ),
     ] = 24
     compression: Annotated[
-        float,
-        Meta(gt=0, le=1),
+        Annotated[float, Meta(gt=0, le=1)] | None,
         about(
             Group.PROTOCOL,
             "Fraction of the rotated coordinates of an update that each client sends: a public random subset, fresh in "
-            "each round. 1 sends all. Less saves bytes and makes the mean less exact. Requires --weighting uniform "
-            "below 1.",
-            privacy="None: the noise and the guarantee are the same.",
+            "each round. It saves bytes and makes the mean less exact. Below 1, it requires --weighting uniform.",
+            privacy="None: the guarantee and the error of the noise are the same.",
+            unset="all are sent",
+            example=0.25,
         ),
-    ] = 1.0
+    ] = None
     seed: Annotated[
         int,
         Meta(ge=0, lt=2**32),

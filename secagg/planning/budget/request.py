@@ -122,10 +122,10 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
                 f"{self._found('bits', 'dimension')}: they apply only with {' or '.join(LatticeNoise)}. Leave this out."
             )
 
-        if not self.compression <= 1 or positive_real("compression", self.compression) > 1:
+        if not 0 < self.compression <= 1:
             raise ConfigurationError(
-                f"--compression: expected a fraction in (0, 1], found {self.compression:g}. Use 1 or less; 1 sends all "
-                "coordinates."
+                f"--compression: expected a fraction in (0, 1], found {self.compression:g}. Use such a fraction; 1 "
+                "sends all coordinates."
             )
         if not self.on_lattice and self.compression < 1:
             raise ConfigurationError(
