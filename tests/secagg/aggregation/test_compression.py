@@ -109,7 +109,9 @@ def adversarial(encoding: Encoding, kind: str) -> NDArray[np.float64]:
         case "rows that are not kept":
             rotated[~rows_of(encoding)] = 1.0
         case "one entry":
-            return 1e9 * (np.arange(DIMENSION) == 77)
+            entry = np.zeros(DIMENSION)
+            entry[77] = 1e9
+            return entry
     return 1e6 * Rotation(DIMENSION, SEED).restore(rotated)
 
 
