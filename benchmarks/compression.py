@@ -25,7 +25,7 @@ from secagg.runs.config import TrainingConfig
 from secagg.runs.parsing import parse
 from secagg.runs.prepare import prepare
 
-FRACTIONS: Final = (1.0, 0.14, 0.25, 0.07)
+FRACTIONS: Final = (1.0, 0.25, 0.14)
 SEEDS: Final = (1, 2, 3)
 BITS: Final = 16
 
