@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: help demo test test-fast test-later lint format check docs bench masking masks lightsecagg paillier seeds privacy kills \
-    engine-kills faults engines engine-costs planning population ledger-costs rounding scale accuracy lattice audit audit-self-test audit-seeds \
+    engine-kills faults engines engine-costs planning population ledger-costs rounding scale accuracy compression lattice audit audit-self-test audit-seeds \
     audit-long explore epsilon fuzz fuzz-ci lock clean
 
 help: ## List the targets.
@@ -135,6 +135,9 @@ scale: $(READY) ## Measure memory at 10^7 coordinates, and costs up to 10,000 cl
 
 accuracy: $(READY) ## Measure accuracy over eight seeds.
 	$(BIN)/python -m benchmarks.accuracy --json benchmarks/results/accuracy.json
+
+compression: $(READY) ## Measure accuracy by the fraction of the coordinates that clients send.
+	$(BIN)/python -m benchmarks.compression --json benchmarks/results/compression.json
 
 # Every check on everything that the toolkit ships; at most fifteen minutes on two cores.
 audit: $(READY) ## Audit everything that the toolkit ships, at the full level, and write audit.html.

@@ -1,7 +1,9 @@
 """From a list of arrays to an integer vector modulo m, and from the sum of such vectors back to a mean.
 
 Clip, weigh, rotate, bound each coordinate, scale, round at random to integers whose norm is bounded, in this order
-(Kairouz, Liu and Steinke, arXiv 2102.06387v4, algorithms 1 and 2). The integers form a grid, whose step is called the
+(Kairouz, Liu and Steinke, arXiv 2102.06387v4, algorithms 1 and 2). If the encoding is compressed, a client keeps a
+public random subset of the rotated coordinates (`secagg.aggregation.subset`), and clips them once more: to the clip
+times the square root of the fraction that is kept. The integers form a grid, whose step is called the
 granularity. It is the finest for which the sum of the whole cohort cannot wrap around the modulus, with each coordinate
 and the noise at their bounds. If that is too coarse to be useful, the encoding is refused and the error names a modulus
 that is enough.
@@ -22,6 +24,7 @@ from secagg.aggregation import residues
 from secagg.aggregation.headroom import MAXIMUM_MODULUS_BITS, steps_of_reach
 from secagg.aggregation.rotation import Rotation, block_size, flat_bound, float_error, padded_length
 from secagg.aggregation.rounding import round_at_random
+from secagg.aggregation.subset import MOST_BIAS, SubsampledRotation, clip_bias, kept_rows, least_kept
 from secagg.arrays import Arrays, Shapes
 from secagg.checks import check_choice, plain_integer
 from secagg.errors import EncodingError, UnusableMean
@@ -50,7 +53,7 @@ class Decoded:
     Attributes:
         mean: Arrays of the encoding's shapes, float64.
         rounding_bound: A bound on the difference, apart from noise, between an entry and the exact mean; None if the
-            bound must not be revealed.
+            bound must not be revealed, or if the encoding is compressed: then no bound is small and certain.
     """
 
     mean: Arrays
@@ -69,6 +72,8 @@ class Encoding:
         weighting: Uniform, or weighted by one more coordinate.
         max_weight: The weight that counts as 1, in [1e-270, 1e270]; ignored if weighting is uniform.
         granularity: The size of one integer step, in the update's units.
+        kept: The number of rotated coordinates that a client sends of each block, in [1, block - 1], if the encoding is
+            compressed; None if a client sends all.
     """
 
     shapes: Shapes
@@ -78,6 +83,7 @@ class Encoding:
     weighting: Weighting
     max_weight: float
     granularity: float
+    kept: int | None
 
     def __post_init__(self) -> None:
         for name, smallest in _SMALLEST.items():
@@ -95,6 +101,8 @@ class Encoding:
             raise EncodingError(f"shapes: expected at least one, with sides of at least 1, found {self.shapes}")
         if self.dimension > _MOST_COORDINATES:
             raise EncodingError(f"shapes: expected at most {_MOST_COORDINATES} entries in all, found {self.dimension}")
+        if self.kept is not None:
+            self._check_compression(self.kept)
 
     @classmethod
     def fit(
@@ -107,6 +115,7 @@ class Encoding:
         weighting: Weighting | str = Weighting.UNIFORM,
         max_weight: float = 1.0,
         noise_reach: float = 0.0,
+        compression: float = 1.0,
         modulus: Callable[[int], int] = residues.power_of_two,
     ) -> "Encoding":
         """Return the finest encoding whose sum cannot wrap around as long as noise stays within `noise_reach`.
@@ -119,6 +128,8 @@ class Encoding:
             weighting: See the class.
             max_weight: See the class.
             noise_reach: The largest amount that the noise of all clients adds to a coordinate, in the update's units.
+            compression: The fraction of the rotated coordinates that a client sends, in (0, 1]. It is rounded up to
+                whole coordinates of a block.
             modulus: Returns the largest modulus of at most the given number of bits that the protocol supports.
 
         Raises:
@@ -127,6 +138,8 @@ class Encoding:
         """
         if not _is_number(noise_reach) or not 0 <= noise_reach < math.inf:
             raise EncodingError(f"noise_reach: expected a finite number of at least 0, found {noise_reach!r}")
+        if not _is_number(compression) or not 0 < _plain(compression) <= 1:
+            raise EncodingError(f"compression: expected a number in (0, 1], found {compression!r}")
         try:
             sides = tuple(tuple(map(plain_integer, shape)) for shape in shapes)
         except TypeError:
@@ -144,7 +157,10 @@ class Encoding:
             weighting=check_choice("weighting", weighting, Weighting, error=EncodingError),
             max_weight=max_weight,
             granularity=1.0,
+            kept=None,
         )
+        kept = math.ceil(compression * draft.block)
+        draft = draft if kept == draft.block else replace(draft, kept=kept)
         reach = clients * draft.coordinate_bound + noise_reach
         steps = steps_of_reach(
             reach=reach,
@@ -163,9 +179,19 @@ class Encoding:
         return sum(math.prod(shape) for shape in self.shapes) + (self.weighting is Weighting.WEIGHTED)
 
     @property
+    def block(self) -> int:
+        """The number of coordinates of a block of the rotation."""
+        return block_size(self.dimension)
+
+    @property
+    def sent(self) -> int:
+        """The number of coordinates of a block that a client sends."""
+        return self.block if self.kept is None else self.kept
+
+    @property
     def length(self) -> int:
         """The number of coordinates of the integer vector."""
-        return padded_length(self.dimension)
+        return padded_length(self.dimension) // self.block * self.sent
 
     @property
     def modulus_bits(self) -> int:
@@ -176,9 +202,31 @@ class Encoding:
     def norm_bound(self) -> float:
         """The bound on the l2 norm before rounding, in the update's units.
 
-        In a weighted mean, the weight, in [0, 1], multiplies the arrays. Times the clip it is one more coordinate.
+        In a weighted mean, the weight, in [0, 1], multiplies the arrays. Times the clip it is one more coordinate. In a
+        compressed encoding, what a client keeps is clipped to this bound, whatever the rotation has made of its norm.
         """
+        return self._whole_norm_bound * math.sqrt(self.sent / self.block)
+
+    @property
+    def _whole_norm_bound(self) -> float:
+        """The bound on the l2 norm of all rotated coordinates, in the update's units."""
         return self.clip_l2 * (math.sqrt(2) if self.weighting is Weighting.WEIGHTED else 1.0)
+
+    @property
+    def compression_bias(self) -> float:
+        """A bound on the l2 norm of the bias of a client's decoded part, in the update's units; 0 if all is sent.
+
+        The bias is that of the clip of what is kept. For an update whose kept part is within its bound, there is none.
+        """
+        return self.clip_l2 * clip_bias(block=self.block, kept=self.sent)
+
+    @property
+    def subsampling_error(self) -> float:
+        """The expected squared l2 error of a decoded mean that what is not sent causes, over the mean's squared norm.
+
+        All clients send the same coordinates, so more clients do not make it smaller.
+        """
+        return self.block / self.sent - 1
 
     @property
     def coordinate_bound(self) -> float:
@@ -186,7 +234,7 @@ class Encoding:
 
         A coordinate above it is cut. The probability that a client has such a coordinate is at most 2^-40.
         """
-        return flat_bound(self.norm_bound, self.dimension)
+        return min(flat_bound(self._whole_norm_bound, self.dimension), self.norm_bound)
 
     @property
     def l2_sensitivity(self) -> float:
@@ -230,9 +278,14 @@ class Encoding:
             total_weight: The sum of the contributors' weights; needed if the mean is weighted.
 
         Raises:
-            EncodingError: An argument is missing or out of range.
+            EncodingError: An argument is missing or out of range, or the encoding is compressed: there is no bound.
         """
         self._check_contributors(contributors)
+        if self.kept is not None:
+            raise EncodingError(
+                "rounding_bound: expected an encoding that sends all coordinates, found a compressed one, whose error "
+                "has no bound that is small and certain. Use subsampling_error."
+            )
         step = self.granularity + 3 * float_error(self.norm_bound, self.dimension)
         error = contributors * step * math.sqrt(block_size(self.dimension))
         if self.weighting is Weighting.UNIFORM:
@@ -274,6 +327,17 @@ class Encoding:
             raise EncodingError(f"weight: expected a number in (0, {self.max_weight:g}]")
         return float(weight) / self.max_weight
 
+    def rotation(self, seed: bytes) -> Rotation:
+        """Return the public rotation of vectors, with the rows that are kept if the encoding is compressed.
+
+        Args:
+            seed: Public bytes; the same for all parties, and fresh for each sum.
+        """
+        if self.kept is None:
+            return Rotation(self.dimension, seed)
+        rows = kept_rows(seed, blocks=self.length // self.kept, block=self.block, kept=self.kept)
+        return SubsampledRotation(self.dimension, seed, rows)
+
     def encode(
         self, arrays: Sequence[ArrayLike], *, weight: float | None, rotation: Rotation, entropy: Callable[[int], bytes]
     ) -> NDArray[np.int64]:
@@ -282,7 +346,7 @@ class Encoding:
         Args:
             arrays: Arrays of the encoding's shapes, finite, any real dtype; clipped here.
             weight: A number in (0, max_weight] if the mean is weighted, else None.
-            rotation: A rotation of the encoding's dimension.
+            rotation: A rotation from `rotation`.
             entropy: Secret randomness for the rounding.
 
         Returns:
@@ -298,6 +362,13 @@ class Encoding:
         if share is not None:
             flat = np.append(flat * share, share * self.clip_l2)
         rotated = rotation.rotate(flat)
+        if rotated.shape != (self.length,):
+            raise EncodingError(
+                f"rotation: expected one with {self.length} rows, found {rotated.size}. Use that of "
+                "`Encoding.rotation`."
+            )
+        if self.kept is not None:
+            rotated = clip_l2([rotated], bound=self.norm_bound).arrays[0]
         bound = self.coordinate_bound
         np.clip(rotated, -bound, bound, out=rotated)
         rotated /= self.granularity
@@ -354,7 +425,9 @@ class Encoding:
         pieces = np.split(flat[: edges[-1]], edges[:-1])
         return Decoded(
             mean=[piece.reshape(shape) for piece, shape in zip(pieces, self.shapes, strict=True)],
-            rounding_bound=self.rounding_bound(contributors=contributors, total_weight=total_weight),
+            rounding_bound=self.rounding_bound(contributors=contributors, total_weight=total_weight)
+            if self.kept is None
+            else None,
         )
 
     def check_sum(self, total: NDArray[np.uint64]) -> None:
@@ -387,6 +460,23 @@ class Encoding:
         if found != self.shapes:
             raise EncodingError(f"the update: expected shapes {self.shapes}, found {found}")
         return update
+
+    def _check_compression(self, kept: int) -> None:
+        """Refuse a compression for which the estimate of a mean is too poor."""
+        if type(kept) is not int or not 1 <= kept < self.block:
+            raise EncodingError(f"kept: expected an int in [1, {self.block - 1}] or None, found {kept!r}")
+        if self.weighting is Weighting.WEIGHTED:
+            raise EncodingError(
+                "compression: expected 1 for a weighted mean, found less: the total weight would be an estimate from "
+                "the coordinates that are sent. Use a uniform mean, or a compression of 1."
+            )
+        least = least_kept(self.block)
+        if kept < least:
+            raise EncodingError(
+                f"compression: expected at least {least / self.block:.3g} for {self.dimension} coordinates in blocks "
+                f"of {self.block}, found {kept / self.block:.3g}: with fewer than {least} of a block, clipping "
+                f"them could shift a client's update by more than {MOST_BIAS:.0%} of the clip. Send more of them."
+            )
 
     def _check_contributors(self, contributors: int) -> None:
         if type(contributors) is not int or not 1 <= contributors <= self.clients:

@@ -114,6 +114,7 @@ class SecureMean:
         roster: Roster | None = None,
         committee: Committee | None = None,
         sample: Sample | None = None,
+        compression: float = 1.0,
     ) -> "SecureMean":
         """Choose granularity and noise, and check that everything fits, before anything runs.
 
@@ -132,6 +133,9 @@ class SecureMean:
             committee: The committee that opens the sum, for a protocol that needs one.
             sample: How the clients of a sum are drawn in secret; that of the target, if there is one. The encoding has
                 room for all clients of the population, since any number of them may be drawn.
+            compression: The fraction of the rotated coordinates that a client sends, in (0, 1]; below 1 only for
+                uniform means. The guarantee and the noise of the mean are the same, and its error is larger: see
+                `Encoding.subsampling_error`.
 
         Raises:
             EncodingError: A parameter of the encoding is out of range, or "auto" finds no bits.
@@ -157,6 +161,7 @@ class SecureMean:
             clients=len(cohort) if sample is None else sample.population,
             weighting=weighting,
             max_weight=max_weight,
+            compression=compression,
             modulus=protocol.modulus,
         )
         encoding, noise = fit_with_noise(
@@ -282,8 +287,8 @@ class SecureMean:
         )
 
     def rotation(self, session: Session) -> Rotation:
-        """Return the session's public rotation."""
-        return Rotation(self.encoding.dimension, self.protocol.digest(session))
+        """Return the session's public rotation; it is a function of the session's digest, as are the rows it keeps."""
+        return self.encoding.rotation(self.protocol.digest(session))
 
     def contribution(
         self,
@@ -359,7 +364,8 @@ class SecureMean:
 
         Returns:
             The mean and its rounding bound. The bound is None for a weighted mean with noise, since it would reveal the
-            exact total weight, and for a sample, since it would reveal how many clients were drawn.
+            exact total weight, for a sample, since it would reveal how many clients were drawn, and for a compressed
+            encoding, which has none.
 
         Raises:
             EncodingError: The arguments do not fit, or `contributors` is below `minimum_contributors`.

@@ -130,6 +130,15 @@ def plan(
             rich_help_panel=_LATTICE,
         ),
     ] = None,
+    compression: Annotated[
+        float,
+        typer.Option(
+            help="Fraction of the coordinates that each client sends, in (0, 1]. Applies only to "
+            f"{' and '.join(LatticeNoise)}. Default: 1.",
+            show_default=False,
+            rich_help_panel=_LATTICE,
+        ),
+    ] = 1.0,
     dropout: Annotated[
         float,
         typer.Option(
@@ -203,6 +212,7 @@ def plan(
         mechanism=mechanism,
         bits=bits,
         dimension=dimension,
+        compression=compression,
         dropout=dropout,
         adversarial=adversarial,
         minimum_contributors=minimum_contributors,

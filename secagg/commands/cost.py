@@ -30,6 +30,7 @@ def plan_on_terminal(
     engine: str,
     protocol: str | None,
     adversary: str,
+    compression: float,
     constants: Path | None,
     as_json: bool,
 ) -> None:
@@ -50,6 +51,7 @@ def plan_on_terminal(
         engine=check_choice("--engine", engine, EngineName),
         protocol=protocol,
         adversary=check_choice("--adversary", adversary, Adversary, among=SERVERS),
+        compression=compression,
     )
     measured = default_constants() if constants is None else read_constants(expanded(constants))
     plan = plan_costs(request, measured)

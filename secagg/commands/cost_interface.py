@@ -67,6 +67,14 @@ def plan(
         str,
         typer.Option(help="What the server may do: curious or malicious. Default: curious.", show_default=False),
     ] = "curious",
+    compression: Annotated[
+        float,
+        typer.Option(
+            help="Fraction of the rotated coordinates of an update that each client sends. Above 0 and at most 1. "
+            "Default: 1.",
+            show_default=False,
+        ),
+    ] = 1.0,
     constants: Annotated[
         Path | None,
         typer.Option(
@@ -96,6 +104,7 @@ def plan(
         engine=engine,
         protocol=protocol,
         adversary=adversary,
+        compression=compression,
         constants=constants,
         as_json=as_json,
     )

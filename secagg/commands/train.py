@@ -17,6 +17,7 @@ from rich.table import Column, Table
 from dp.accounting.guarantee import Claim
 from dp.events import Trust
 from dp.figures import in_full, rounded_up_within, used_in_percent
+from secagg.aggregation.encoding import Encoding
 from secagg.commands.progress import shows_bars
 from secagg.commands.recording import check_new, recording, recording_line
 from secagg.commands.round_lines import FailedClients, RoundLines
@@ -263,10 +264,18 @@ def _plan_line(prepared: Prepared, rounds: int) -> str:
     exposed = "" if mean.protocol.protects else " (an insecure baseline: the server sees every update)"
     return (
         f"{config.dataset}: {config.clients} clients{_cohort_in_words(config)}, {rounds_in_words(rounds)}, "
-        f"{parameters} parameters in {mean.encoding.length} coordinates of {mean.encoding.modulus_bits} bits, "
+        f"{parameters} parameters in {mean.encoding.length} coordinates of {mean.encoding.modulus_bits} bits"
+        f"{_compression_in_words(mean.encoding)}, "
         f"{mean.protocol}{exposed}, at least {mean.minimum_contributors} contributors, {noise}; "
         f"withstands {prepared.cohort.in_words}"
     )
+
+
+def _compression_in_words(encoding: Encoding) -> str:
+    """How many of the rotated coordinates are sent; nothing if all are."""
+    if encoding.kept is None:
+        return ""
+    return f" ({encoding.kept:,} of {encoding.block:,} in each block, a public random subset)"
 
 
 def _cohort_in_words(config: TrainingConfig) -> str:

@@ -21,6 +21,7 @@ from dp.reporting.drawing import Chart
 from dp.reporting.page import fill, require_extra
 from dp.reporting.report import BudgetReport
 from protocols import Adversary
+from secagg.aggregation.encoding import Encoding
 from secagg.aggregation.mean import SecureMean
 from secagg.errors import MissingExtraError
 from secagg.privacy.clipping import clip_in_words, model_parameters
@@ -240,7 +241,10 @@ class RunReport:
             ("Withstands", self.cohort.in_words),
             ("Its steps", ", ".join(stage.replace("_", " ") for stage in self.stages)),
             ("Model", f"{self.config.model}: {self._parameters:,} parameters"),
-            ("Update on the wire", f"{encoding.length:,} integers modulo {_power(encoding.modulus)}"),
+            (
+                "Update on the wire",
+                f"{encoding.length:,} integers modulo {_power(encoding.modulus)}{_part_of(encoding)}",
+            ),
             ("Clipping", clipping),
             ("Noise", noise),
             ("Rounding", self._rounding),
@@ -254,6 +258,12 @@ class RunReport:
             return f"moves an entry of the mean, noise aside, by at most {max(bounds):.2g}"
         if not self.summary.released:
             return "no round has released a mean"
+        if self.mean.encoding.kept is not None:
+            return (
+                "moves each entry of the mean a little. No bound is stated: what is not sent moves it more, by a "
+                f"squared error over all entries of about {self.mean.encoding.subsampling_error:.3g} times the squared "
+                "norm of the mean"
+            )
         told = "how many clients were drawn" if self.config.by_poisson else "the exact total weight of the updates"
         return f"moves each entry of the mean a little. No bound is stated, since it would tell {told}"
 
@@ -366,6 +376,13 @@ def _of_this_page(budget: BudgetReport, summary: Summary) -> BudgetReport:
 def _number(value: float) -> str:
     """A setting as it was given, never rounded."""
     return "inf" if math.isinf(value) else in_full(value)
+
+
+def _part_of(encoding: Encoding) -> str:
+    """How many of the rotated coordinates are sent; nothing if all are."""
+    if encoding.kept is None:
+        return ""
+    return f", a public random {encoding.kept:,} of every {encoding.block:,} rotated coordinates, fresh in each round"
 
 
 def _power(modulus: int) -> str:

@@ -127,6 +127,11 @@ def _check_weighting(settings: SettingFields) -> None:
             f"max_examples: expected none with weighting = uniform, found {settings.max_examples:g}: it applies only "
             "with weighting = weighted. Leave it out, or use weighting = weighted."
         )
+    if weighted and settings.compression is not None and settings.compression < 1:
+        raise ConfigurationError(
+            f"compression: expected 1 with weighting = weighted, found {settings.compression:g}: the total weight "
+            "would be an estimate from the coordinates that are sent. Use compression = 1, or weighting = uniform."
+        )
     if weighted and settings.clipping is ClippingKind.ADAPTIVE:
         raise ConfigurationError(
             "weighting: expected uniform with clipping = adaptive, found weighted: adaptive clipping counts all "

@@ -372,6 +372,17 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             privacy="None: with any number the noise keeps the budget, and a modulus that is too small is refused.",
         ),
     ] = AUTO
+    compression: Annotated[
+        Annotated[float, Meta(gt=0, le=1)] | None,
+        about(
+            Group.PROTOCOL,
+            "Fraction of the rotated coordinates of an update that each client sends: a public random subset, fresh in "
+            "each round. It saves bytes and makes the mean less exact. Below 1, it requires --weighting uniform.",
+            privacy="None: the guarantee and the error of the noise are the same.",
+            unset="all are sent",
+            example=0.25,
+        ),
+    ] = None
     seed: Annotated[
         int,
         Meta(ge=0, lt=2**32),

@@ -297,6 +297,7 @@ def _plan(
         modulus_bits=config.modulus_bits,
         weighting=config.weighting,
         max_weight=config.max_examples or 1.0,
+        compression=1.0 if config.compression is None else config.compression,
         roster=roster,
         committee=committee,
         sample=_sample(config),

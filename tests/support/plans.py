@@ -17,6 +17,7 @@ UNASKED: Final[dict[str, Any]] = {
     "mechanism": "gaussian",
     "bits": None,
     "dimension": None,
+    "compression": 1.0,
     "dropout": DROPOUT,
     "adversarial": ADVERSARIAL,
     "minimum_contributors": None,

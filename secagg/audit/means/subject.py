@@ -81,7 +81,8 @@ class Setting:
     @property
     def is_released_on_the_grid(self) -> bool:
         """Whether a released mean, times the contributors, is known in every coordinate of the sum."""
-        return not self.is_weighted and self.mean.encoding.dimension == self.mean.encoding.length
+        encoding = self.mean.encoding
+        return not self.is_weighted and encoding.kept is None and encoding.dimension == encoding.length
 
     @property
     def colluding(self) -> int:

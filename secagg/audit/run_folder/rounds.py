@@ -115,7 +115,7 @@ def check_bounds(evidence: Evidence) -> Verdict:
         if encoding.weighting is not Weighting.UNIFORM:
             continue
         expected = None
-        if record.contributors and prepared.mean.sample is None:
+        if record.contributors and prepared.mean.sample is None and encoding.kept is None:
             expected = encoding.rounding_bound(contributors=record.contributors) * clip.unit / parts.factor
         if not close(record.rounding_bound, expected):
             return Verdict(found=f"Round {record.round} has another rounding bound than its contributors lead to.")

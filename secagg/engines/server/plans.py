@@ -63,6 +63,7 @@ class Averaging:
     modulus_bits: ModulusBits
     weighting: Weighting
     max_weight: float
+    compression: float
 
     def __call__(self, clients: Sequence[int], work: Work, parties: Parties) -> SecureMean:
         """Return the planned mean; see `Plan`."""
@@ -99,6 +100,7 @@ class Averaging:
             modulus_bits=self.modulus_bits,
             weighting=self.weighting,
             max_weight=self.max_weight,
+            compression=self.compression,
             target=self.target,
             roster=parties.roster.of(clients) if malicious and parties.roster is not None else None,
             committee=parties.committee if chosen.needs_committee else None,
@@ -148,6 +150,7 @@ def averaging(
     modulus_bits: ModulusBits = AUTO,
     weighting: Weighting | str = Weighting.UNIFORM,
     max_weight: float = 1.0,
+    compression: float = 1.0,
 ) -> Averaging:
     """Return a plan for a coordinator: it plans the mean of a round's updates for the cohort of that round.
 
@@ -164,6 +167,7 @@ def averaging(
             "auto" chooses equal bits.
         weighting: See `SecureMean.plan`.
         max_weight: See `SecureMean.plan`.
+        compression: See `SecureMean.plan`.
 
     Raises:
         ConfigurationError: `adversary` is not a kind of server. Raised by the plan: there is no roster against a
@@ -182,4 +186,5 @@ def averaging(
         modulus_bits=modulus_bits,
         weighting=check_choice("weighting", weighting, Weighting),
         max_weight=max_weight,
+        compression=compression,
     )

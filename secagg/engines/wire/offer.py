@@ -76,6 +76,7 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
         shapes: The shapes of the arrays, in order.
         clip_l2: Bound on the l2 norm of all arrays of a client together, in the update's units.
         granularity: The size of one integer step, in the update's units.
+        kept: The number of rotated coordinates that a client sends of each block; None for all of them.
         highest: The modulus less 1.
         weighting: How clients count in the mean.
         max_weight: The weight that counts as 1.
@@ -97,6 +98,7 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     shapes: Annotated[tuple[_Shape, ...], Meta(max_length=_MOST_ARRAYS)]
     clip_l2: float
     granularity: float
+    kept: _Unsigned | None
     highest: _Unsigned
     weighting: Weighting
     max_weight: float
@@ -140,6 +142,7 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
                 shapes=encoding.shapes,
                 clip_l2=encoding.clip_l2,
                 granularity=encoding.granularity,
+                kept=encoding.kept,
                 highest=encoding.modulus - 1,
                 weighting=encoding.weighting,
                 max_weight=encoding.max_weight,
@@ -251,6 +254,7 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
             weighting=self.weighting,
             max_weight=self.max_weight,
             granularity=self.granularity,
+            kept=self.kept,
         )
         if protocol.modulus(encoding.modulus_bits) != modulus:
             _refuse("highest", f"one less than a modulus that {self.protocol} chooses")
@@ -271,6 +275,7 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
             weighting=self.weighting,
             max_weight=self.max_weight,
             noise_reach=noise_reach,
+            compression=encoding.sent / encoding.block,
             modulus=protocol.modulus,
         )
 

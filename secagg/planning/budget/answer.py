@@ -84,13 +84,14 @@ class LatticePlan(msgspec.Struct, frozen=True, kw_only=True):
         bits: Bits of the modulus.
         rounding_factor: How many times larger rounding makes the noise of `secagg train`, which chooses the same bits;
             None if the bits were given.
-        dimension: Coordinates of an update.
+        dimension: Coordinates that a client sends: those of an update, or a fraction of them.
         granularity: One step of the integer grid, with the clipping bound as one.
         local_deviation: Standard deviation of a client's noise share, in steps of the integer grid.
         noise_to_clip: Standard deviation of the noise shares relied on, in a sum, with the clipping bound as one.
         noise_to_gaussian: The noise multiplier over that of continuous Gaussian noise for the same guarantee.
         sensitivity_to_clip: The sensitivity after rounding, with the clipping bound as one.
         wrap_probability: At most the probability that some coordinate of a sum wraps around.
+        compression: What a client's sending only a part of the coordinates costs; None if it sends all.
     """
 
     bits: int
@@ -102,6 +103,24 @@ class LatticePlan(msgspec.Struct, frozen=True, kw_only=True):
     noise_to_gaussian: float
     sensitivity_to_clip: float
     wrap_probability: float
+    compression: "CompressionPlan | None"
+
+
+class CompressionPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What it costs a mean that clients send only a part of the rotated coordinates of their updates.
+
+    Attributes:
+        whole: Coordinates of an update.
+        bytes_saved: The bytes by which a client's vector is smaller.
+        subsampling_error: The expected squared l2 error of a mean by what is not sent, over the mean's squared norm.
+        noise_error: The expected squared l2 error of a mean by the noise shares relied on, over the squared clipping
+            bound. It is the same without compression.
+    """
+
+    whole: int
+    bytes_saved: int
+    subsampling_error: float
+    noise_error: float
 
 
 class CohortPlan(msgspec.Struct, frozen=True, kw_only=True):

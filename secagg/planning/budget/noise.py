@@ -58,7 +58,8 @@ def solve(request: BudgetRequest) -> Solution:
         dp.errors.InvalidParameter: A number is out of range.
     """
     if isinstance(request.mechanism, LatticeNoise) and request.dimension is not None:
-        found = _lattice(request, request.mechanism, request.dimension)
+        sent = math.ceil(request.compression * request.dimension)
+        found = _lattice(request, request.mechanism, sent)
         left = found.target.event(found.mechanism.realised(fewer_shares(request)))
         return Solution(event=found.event, fewer=left, lattice=found)
     noise = request.noise_multiplier

@@ -20,6 +20,7 @@ from secagg.planning.budget.answer import (
     Alternative,
     CapPlan,
     CohortPlan,
+    CompressionPlan,
     LatticePlan,
     Plan,
     Statement,
@@ -68,7 +69,7 @@ def plan(request: BudgetRequest, *, table: bool = False) -> Plan:
         cap=_cap(request, event),
         later=_later(request, event),
         cohort=_cohort(request, found),
-        lattice=None if found.lattice is None else _lattice(found.lattice, chosen),
+        lattice=None if found.lattice is None else _lattice(request, found.lattice, chosen),
         table=tabulated(request, event) if table else None,
     )
 
@@ -157,7 +158,7 @@ def _alternative(
     )
 
 
-def _lattice(found: ModularPlan, chosen: ChosenBits | None) -> LatticePlan:
+def _lattice(request: BudgetRequest, found: ModularPlan, chosen: ChosenBits | None) -> LatticePlan:
     mechanism = found.mechanism
     return LatticePlan(
         bits=found.bits,
@@ -169,6 +170,24 @@ def _lattice(found: ModularPlan, chosen: ChosenBits | None) -> LatticePlan:
         noise_to_gaussian=mechanism.noise_multiplier / gaussian_multiplier(found.target),
         sensitivity_to_clip=mechanism.l2_sensitivity * found.granularity / found.clip_l2,
         wrap_probability=found.wrap_probability,
+        compression=_compression(request, found),
+    )
+
+
+def _compression(request: BudgetRequest, found: ModularPlan) -> CompressionPlan | None:
+    """Return what sending a part of the coordinates costs.
+
+    A client's sent part is clipped to the clipping bound times the square root of the fraction that is sent, and a mean
+    is divided by the fraction. So the noise of all coordinates together has the same squared error as without.
+    """
+    whole, sent = request.dimension, found.mechanism.dimension
+    if whole is None or sent == whole:
+        return None
+    return CompressionPlan(
+        whole=whole,
+        bytes_saved=(whole - sent) * found.bits // 8,
+        subsampling_error=whole / sent - 1,
+        noise_error=whole * (found.noise_std / request.required_contributors) ** 2,
     )
 
 

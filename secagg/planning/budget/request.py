@@ -50,6 +50,7 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
         bits: Bits of the modulus, for noise on the integer grid. None for those that
             `secagg train` chooses.
         dimension: Number of coordinates of an update, for noise on the integer grid; None for continuous noise.
+        compression: The fraction of the coordinates that each client sends, in (0, 1], for noise on the integer grid.
         dropout: Fraction of a round's clients that is expected to drop out, as in `TrainingConfig`.
         adversarial: Fraction of a round's clients that may collude with the server, as in `TrainingConfig`.
         minimum_contributors: The least number of contributors of a release. None for the default of `secagg train`.
@@ -73,6 +74,7 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
     mechanism: LatticeNoise | ContinuousNoise = GAUSSIAN
     bits: int | None = None
     dimension: int | None = None
+    compression: float = 1.0
     dropout: float = DROPOUT
     adversarial: float = ADVERSARIAL
     minimum_contributors: int | None = None
@@ -119,6 +121,17 @@ class BudgetRequest(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigurationError(
                 f"--bits and --dimension: expected neither of them with --mechanism gaussian, found "
                 f"{self._found('bits', 'dimension')}: they apply only with {' or '.join(LatticeNoise)}. Leave this out."
+            )
+
+        if not 0 < self.compression <= 1:
+            raise ConfigurationError(
+                f"--compression: expected a fraction in (0, 1], found {self.compression:g}. Use such a fraction; 1 "
+                "sends all coordinates."
+            )
+        if not self.on_lattice and self.compression < 1:
+            raise ConfigurationError(
+                f"--compression: expected none with --mechanism gaussian, found {self.compression:g}: it applies only "
+                f"with {' or '.join(LatticeNoise)}. Leave it out."
             )
 
     def _found(self, *names: str) -> str:

@@ -249,8 +249,26 @@ def _mechanism(plan: Plan) -> str:
     return str(plan.request.mechanism)
 
 
+def _compression_rows(lattice: LatticePlan) -> list[Row]:
+    found = lattice.compression
+    if found is None:
+        return []
+    return [
+        (
+            "Compression",
+            f"a client sends {lattice.dimension:,} of {found.whole:,} coordinates, a public random subset, and "
+            f"{found.bytes_saved:,} bytes less. The guarantee and the squared error of the noise stay as they are: "
+            f"{found.noise_error:.3g} times the squared clipping bound in a mean of the least number of contributors. "
+            f"What is not sent adds a squared error of {found.subsampling_error:.3g} times the squared norm of the "
+            "mean. This norm is below the clipping bound, and far below it if updates differ much. Noise multiplier "
+            "and steps are relative to the bound of the sent part",
+        )
+    ]
+
+
 def _lattice_rows(lattice: LatticePlan) -> list[Row]:
     return [
+        *_compression_rows(lattice),
         (
             "Lattice",
             f"{lattice.bits} bits a coordinate, {lattice.dimension:,} coordinates, one step is "

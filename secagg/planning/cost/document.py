@@ -21,6 +21,7 @@ def as_json(plan: CostPlan) -> str:
             "committee": plan.request.committee,
             "uplink_mbps": plan.request.uplink_mbps,
             "engine": str(plan.request.engine),
+            "compression": plan.request.compression,
         },
         "protocols": [_row(row) for row in plan.rows],
         "refused": plan.refused,

@@ -12,7 +12,6 @@ from protocols.secure_sum import Role
 from secagg.aggregation.encoding import Encoding
 from secagg.aggregation.lattice import fit_with_noise
 from secagg.aggregation.modulus_bits import AUTO
-from secagg.aggregation.rotation import padded_length
 from secagg.errors import EncodingError
 from secagg.planning.cost import seeds
 from secagg.planning.cost.constants import Constants, Factors
@@ -119,13 +118,19 @@ def one_sum(
 
 
 @cache
-def modulus_bits(
-    kind: type[SecureSum], *, clients: int, parameters: int, minimum_contributors: int, adversarial: float
-) -> int:
-    """Return the bits of an entry: those that `secagg train` chooses with its default budget and noise.
+def fitted(
+    kind: type[SecureSum],
+    *,
+    clients: int,
+    parameters: int,
+    compression: float,
+    minimum_contributors: int,
+    adversarial: float,
+) -> Encoding:
+    """Return an encoding of updates, with the bits that `secagg train` chooses with its default budget and noise.
 
     Raises:
-        ParameterError: No modulus is large enough.
+        ParameterError: No modulus is large enough, or so few coordinates of so small an update are not enough.
     """
     target = Target(
         epsilon=EPSILON,
@@ -133,12 +138,19 @@ def modulus_bits(
         releases=ROUNDS,
         colluding=colluding_clients(clients, adversarial),
     )
-    fit = partial(Encoding.fit, shapes=[(parameters,)], clip_l2=1.0, clients=clients, modulus=kind.modulus)
+    fit = partial(
+        Encoding.fit,
+        shapes=[(parameters,)],
+        clip_l2=1.0,
+        clients=clients,
+        compression=compression,
+        modulus=kind.modulus,
+    )
     try:
         encoding, _ = fit_with_noise(fit, target, modulus_bits=AUTO, minimum_contributors=minimum_contributors)
     except (EncodingError, InfeasibleTarget) as error:
         raise ParameterError(str(error)) from None
-    return encoding.modulus_bits
+    return encoding
 
 
 def committee_threshold(members: int, adversarial: float) -> int:
@@ -166,17 +178,18 @@ def _sized(kind: type[SecureSum], request: CostRequest, clients: int, slices: in
         if request.committee is None:
             raise ParameterError("needs a committee. Give its number of members with --committee.")
         key = _key(kind, request.committee, adversarial, adversary)
-    bits = modulus_bits(
+    encoding = fitted(
         kind,
         clients=clients,
         parameters=request.parameters,
+        compression=request.compression,
         minimum_contributors=required,
         adversarial=adversarial,
     )
     return chosen.with_headroom(), SumSize(
         clients=clients,
-        length=-(-padded_length(request.parameters) // slices),
-        modulus=kind.modulus(bits),
+        length=-(-encoding.length // slices),
+        modulus=encoding.modulus,
         threshold=required,
         dropped=whole_clients(clients, dropout, "dropout"),
         signed=str(adversary) == "malicious",

@@ -40,6 +40,7 @@ class CostRequest:
         engine: The engine.
         protocol: The only protocol to plan for; None for all that have a model.
         adversary: What the server may do.
+        compression: The fraction of the rotated coordinates that each client sends, in (0, 1].
 
     Raises:
         ConfigurationError: A number is out of its range.
@@ -54,6 +55,7 @@ class CostRequest:
     engine: EngineName = EngineName.NVFLARE
     protocol: str | None = None
     adversary: Adversary = Adversary.CURIOUS
+    compression: float = 1.0
 
     def __post_init__(self) -> None:
         for name, value, least in (("clients", self.clients, 2), ("parameters", self.parameters, 1)):
@@ -66,6 +68,11 @@ class CostRequest:
                 raise ConfigurationError(
                     f"--{name}: expected a fraction in [0, 1), found {fraction:g}. Use such a fraction."
                 )
+        if not 0 < self.compression <= 1:
+            raise ConfigurationError(
+                f"--compression: expected a fraction in (0, 1], found {self.compression:g}. Use such a fraction; 1 "
+                "sends all coordinates."
+            )
         if self.committee is not None and not 2 <= self.committee <= MOST_MEMBERS:
             raise ConfigurationError(
                 f"--committee: expected 2 to {MOST_MEMBERS} members, found {self.committee}. Use such a number."

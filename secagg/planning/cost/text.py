@@ -75,6 +75,12 @@ def _sentences(plan: CostPlan) -> Iterator[str]:
         f"{bytes_in_words(request.model_bytes)}."
     )
     yield from _bits(plan)
+    if request.compression < 1:
+        yield (
+            f"Of the rotated coordinates, each client sends a fraction of {request.compression:g}. This adds to the "
+            "mean a squared error whose expectation is at most "
+            f"{short(1 / request.compression - 1)} times the squared norm of the mean update. The noise stays the same."
+        )
     yield from _recommendation(plan)
     for name, reason in plan.refused.items():
         yield f"{name} is left out: {reason}"

@@ -29,7 +29,8 @@ def refusal(**given: Any) -> str:
     """Return what the plan is refused with."""
     arguments = {
         "clients": 10, "parameters": 100, "dropout": 0.1, "adversarial": 0.05, "committee": None, "uplink_mbps": 100.0,
-        "engine": "nvflare", "protocol": None, "adversary": "curious", "constants": None, "as_json": False,
+        "engine": "nvflare", "protocol": None, "adversary": "curious",
+        "compression": 1.0, "constants": None, "as_json": False,
     }  # fmt: skip
     with pytest.raises((ConfigurationError, OSError)) as refused:
         plan_on_terminal(**{**arguments, **given})

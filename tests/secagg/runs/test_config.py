@@ -130,6 +130,12 @@ def test_config_of_cohorts_that_cannot_work_is_refused(settings: dict[str, Any],
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"compression": 0.0}, r"compression: expected .*found 0"),
+        ({"compression": 1.5}, r"compression: expected .*found 1\.5"),
+        (
+            {"compression": 0.5, "weighting": "weighted", "max_examples": 20.0},
+            r"compression: expected 1 with weighting = weighted, found 0\.5: the total weight would be an estimate",
+        ),
         # Unknown and of a wrong type.
         ({"epsilom": 1.0}, r"settings: expected dataset, model, .*epsilon.*, found epsilom; "),
         ({"epsilom": 1.0}, r"; did you mean epsilon\?$"),

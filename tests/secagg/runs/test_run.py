@@ -25,6 +25,7 @@ from secagg.runs.run import run_name, run_training
 from secagg.runs.summary import Summary
 from secagg.training.model_state import GlobalModel
 from secagg.training.records import RoundRecord
+from tests.vectors.record_reports import run_report
 
 SMALL: dict[str, Any] = {
     "dataset": "breast-cancer",
@@ -221,6 +222,21 @@ def test_run_keeps_others_from_its_folder(epsilon: float, tmp_path: Path) -> Non
     assert refused == [1, 1, 2, 2, 3, 3, 4, 4]
     assert len(folder.metrics()) == 4
     assert run(other, settings, resume=True).rounds == 4
+
+
+def test_compressed_run_is_trained_and_reported(tmp_path: Path) -> None:
+    """A model as small as this one has a block of 64, of which at least 49 coordinates are sent."""
+    folder, settings = RunFolder(tmp_path / "run"), config(compression=0.9)
+    encoding = prepare(settings).mean.encoding
+    assert (encoding.kept, encoding.block) == (58, 64)
+    summary = run(folder, settings)
+    assert summary.released == 4
+    assert folder.config() == settings
+    plan = dict(run_report(folder.path).plan)
+    assert plan["Update on the wire"].endswith(
+        ", a public random 58 of every 64 rotated coordinates, fresh in each round"
+    )
+    assert "what is not sent moves it more, by a squared error over all entries of about 0.103" in plan["Rounding"]
 
 
 @pytest.mark.parametrize("rate", [1e200, 1e308])

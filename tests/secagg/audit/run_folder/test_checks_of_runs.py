@@ -78,8 +78,12 @@ CORRECT: dict[str, dict[str, Any]] = {
     "a malicious server": {"adversary": "malicious", "rounds": 2, "dropout": 0.0},
     "cohorts without noise": {"epsilon": math.inf, "cohort": 8, "draw": "random"},
     "cohorts": {"cohort": 8, "cap": 3},
+    "compressed": {"compression": 0.9, "rounds": 2},
     "a secret draw": {"cohort": 8, "draw": "poisson", "trust": "central", "rounds": 2, "dropout": 0.0},
 }
+
+
+UNTESTED_NOISE = ("weighted", "a secret draw", "compressed")
 
 
 @pytest.mark.parametrize("name", CORRECT)
@@ -90,7 +94,7 @@ def test_correct_run_is_not_rejected(name: str, tmp_path: Path) -> None:
     assert "run.weights.measured" not in untested(found)
     private = CORRECT[name].get("epsilon") != math.inf
     assert ("run.noise.none" in untested(found)) == private
-    assert ("run.noise.realised" in untested(found)) == (not private or name in ("weighted", "a secret draw"))
+    assert ("run.noise.realised" in untested(found)) == (not private or name in UNTESTED_NOISE)
     assert ("run.ledger.chain" in untested(found)) == (not private)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -136,6 +137,33 @@ def test_offer_tells_nodes_the_bits_that_a_plan_has_chosen(noise: str) -> None:
     assert (mean.encoding.modulus_bits == 24) is (noise == "none")
 
 
+@pytest.mark.parametrize("noise", NOISES)
+def test_compressed_offer_builds_the_session_of_the_coordinator_with_the_same_rows(noise: str) -> None:
+    case = offered("secagg", noise=noise, shapes=[(64, 64)], compression=0.3)
+    assert case.offer.kept == 1229
+    mean, session = through_the_wire(case).build(case.roster, case.committee_key)
+    assert mean.protocol.digest(session) == case.digest
+    vector = np.random.default_rng(1).normal(size=4096)
+    made_again = mean.rotation(session).rotate(vector)
+    np.testing.assert_array_equal(made_again, case.mean.rotation(case.session).rotate(vector))
+
+
+@pytest.mark.parametrize(("kept", "words"), [(0, "kept"), (4096, "kept"), (5000, "kept"), (100, "compression")])
+def test_offer_with_kept_rows_that_no_plan_has_is_refused(kept: int, words: str) -> None:
+    case = offered("secagg", shapes=[(64, 64)], compression=0.3)
+    with pytest.raises(MalformedMessage, match=words):
+        msgspec.structs.replace(case.offer, kept=kept).build(None, None)
+
+
+def test_offer_with_other_kept_rows_is_a_session_of_another_digest() -> None:
+    """A server tells one client another number of rows; its session's digest must differ."""
+    case = offered("secagg", shapes=[(64, 64)], compression=0.3)
+    other = offered("secagg", shapes=[(64, 64)], compression=0.31)
+    assert case.digest != other.digest
+    with pytest.raises(MalformedMessage, match="granularity"):
+        msgspec.structs.replace(case.offer, kept=None, granularity=case.offer.granularity / 2).build(None, None)
+
+
 def test_offer_holds_no_key_and_no_epsilon() -> None:
     case = offered("oneshot", Adversary.MALICIOUS, "skellam-distributed")
     data = case.offer.to_bytes()
@@ -149,7 +177,7 @@ def test_offer_holds_no_key_and_no_epsilon() -> None:
 def test_offer_has_no_field_that_follows_from_others() -> None:
     assert Offer.__struct_fields__ == (
         *("session_id", "protocol", "parameters", "clients", "threshold"),
-        *("shapes", "clip_l2", "granularity", "highest", "weighting", "max_weight"),
+        *("shapes", "clip_l2", "granularity", "kept", "highest", "weighting", "max_weight"),
         *("law", "scale", "trust", "colluding", "signed", "inputs", "members", "epoch"),
     )
 

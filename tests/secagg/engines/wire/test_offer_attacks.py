@@ -474,6 +474,7 @@ values: dict[str, st.SearchStrategy[Any]] = {
     "shapes": st.lists(st.lists(st.integers(1, 2**64 - 1), max_size=3).map(tuple), max_size=3).map(tuple),
     "clip_l2": st.floats(),
     "granularity": st.floats(),
+    "kept": st.one_of(st.none(), st.integers(0, 2**64 - 1)),
     "highest": st.integers(0, 2**64 - 1),
     "weighting": st.sampled_from(["uniform", "weighted"]),
     "max_weight": st.floats(),

@@ -108,6 +108,46 @@ def test_plan_on_a_lattice_answers_both_ways(mechanism: LatticeNoise) -> None:
     assert "18 bits a coordinate, 16,384 coordinates" in as_text(by_noise)
 
 
+def test_plan_with_compression_states_both_errors_beside_each_other() -> None:
+    def ask(compression: float) -> Plan:
+        return plan(
+            BudgetRequest(
+                clients=100,
+                rounds=50,
+                mechanism=LatticeNoise.DISCRETE_GAUSSIAN,
+                dimension=1 << 14,
+                epsilon=6.0,
+                compression=compression,
+            )
+        )
+
+    whole, quarter = ask(1.0), ask(0.25)
+    assert whole.lattice is not None
+    assert whole.lattice.compression is None
+    assert quarter.lattice is not None
+    assert quarter.lattice.compression is not None
+    assert quarter.lattice.dimension == 1 << 12
+    assert quarter.noise_multiplier == pytest.approx(whole.noise_multiplier, rel=1e-3)
+    found = quarter.lattice.compression
+    assert (found.whole, found.bytes_saved, found.subsampling_error) == (1 << 14, 3 * 3 << 12, 3.0)
+    assert found.noise_error == pytest.approx((1 << 14) * (quarter.lattice.noise_to_clip / 85) ** 2)
+    assert "a client sends 4,096 of 16,384 coordinates" in as_text(quarter)
+    assert "Compression" not in as_text(whole)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"compression": 0.0}, r"--compression: expected a fraction in \(0, 1\], found 0"),
+        ({"compression": 2.0}, r"--compression: expected a fraction in \(0, 1\], found 2"),
+        ({"compression": 0.5}, r"--compression: expected none with --mechanism gaussian, found 0\.5"),
+    ],
+)
+def test_plan_with_a_compression_that_does_not_fit_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        BudgetRequest(clients=100, rounds=50, epsilon=6.0, **changes)
+
+
 def test_plan_on_a_lattice_tells_what_sampling_saves() -> None:
     skellam = LatticeNoise.SKELLAM
     found = plan(BudgetRequest(clients=200, rounds=50, sampling=0.25, mechanism=skellam, dimension=1024, epsilon=4.0))

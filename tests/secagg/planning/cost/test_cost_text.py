@@ -52,6 +52,27 @@ def test_text_says_what_flower_holds_in_memory() -> None:
     assert "groups, so that a SuperLink needs at most 64.0 GB" in words
 
 
+def test_compressed_plan_sends_fewer_bytes_and_says_what_that_costs() -> None:
+    whole, tenth = (
+        plan_costs(
+            CostRequest(
+                clients=100, parameters=2**17, dropout=0.1, adversarial=0.05, protocol="secagg", compression=compression
+            ),
+            default_constants(),
+        )
+        for compression in (1.0, 0.1)
+    )
+    lengths = [plan.rows[0].one.size.length for plan in (whole, tenth)]
+    assert lengths == [2**17, 8 * 1639]
+    fewer = whole.rows[0].client.sent_bytes - tenth.rows[0].client.sent_bytes
+    # At 24 bits an entry; the lengths in front of shorter vectors have fewer bytes too.
+    assert fewer == pytest.approx(3 * (lengths[0] - lengths[1]), abs=4)
+    words = " ".join(as_text(tenth).split())
+    assert "each client sends a fraction of 0.1." in words
+    assert "at most 9.0 times the squared norm of the mean update" in words
+    assert "each client sends a fraction" not in " ".join(as_text(whole).split())
+
+
 def test_json_has_the_figures_of_the_table() -> None:
     import json
 

@@ -23,6 +23,8 @@ REQUEST = CostRequest(clients=100, parameters=1000, dropout=0.1, adversarial=0.0
         ({"committee": 65}, "--committee: expected 2 to 64 members, found 65"),
         ({"uplink_mbps": 0.0}, "--uplink-mbps: expected a finite number above 0, found 0"),
         ({"uplink_mbps": math.inf}, "--uplink-mbps: expected .* found inf"),
+        ({"compression": 0.0}, r"--compression: expected a fraction in \(0, 1\], found 0"),
+        ({"compression": math.nan}, r"--compression: expected .* found nan"),
         ({"adversary": Adversary.SEMI_MALICIOUS}, "--adversary: expected one of curious, malicious, found 'semi-m"),
     ],
 )
