@@ -7,7 +7,7 @@ the sum.
 
 Source of the idea: Chen, Choquette-Choo, Kairouz and Suresh, arXiv 2203.03761 (a linear compression before a secure
 sum). That paper uses sparse random projections, and of its text only the abstract and the introduction could be read
-here. So the scheme and its proofs are ours; see `docs/decisions/0022-compression.md`.
+here. So the scheme and its proofs are ours; see `docs/decisions/0023-compression.md`.
 
 Adversary: none. The rows are public, and no privacy follows from them. A party that chooses them can make a mean less
 accurate.
@@ -108,7 +108,7 @@ def clip_bias(*, block: int, kept: int) -> float:
     """Return a bound on the bias that the clip of kept rows causes in a client's decoded part, over the clip.
 
     The bound holds for each update that does not depend on the signs of the rotation; see
-    `docs/decisions/0022-compression.md` for the proof.
+    `docs/decisions/0023-compression.md` for the proof.
     """
     return 0.0 if kept == block else math.sqrt((block - kept) / (2 * kept * (block - 1)))
 
