@@ -185,7 +185,11 @@ def test_sizes_that_can_be_encoded_are_accepted() -> None:
     ("shapes", "work", "match"),
     [
         ([(10, 10)], AnnouncedWork("run", 1, ()), "work of the round: .*found up to 4294967296"),
-        ([(70_000, 10_000)], Work("run", 1, ()), "server's state before a step that opens: .*100 clients and 700006400"),
+        (
+            [(70_000, 10_000)],
+            Work("run", 1, ()),
+            "server's state before a step that opens: .*100 clients and 700006400",
+        ),
         ([(55_000, 10_000)], Work("run", 1, ()), "longest array of the mean: .*found up to 4400000000"),
     ],
 )
