@@ -126,6 +126,8 @@ def station(home: Home) -> Station:
         ("paillier", Adversary.CURIOUS, MEMBER),
         ("paillier", Adversary.MALICIOUS, BOTH),
         ("oneshot", Adversary.MALICIOUS, BOTH),
+        ("seeds", Adversary.CURIOUS, MEMBER),
+        ("seeds", Adversary.MALICIOUS, BOTH),
     ],
 )
 def test_station_answers_every_step_of_every_protocol(
@@ -135,7 +137,7 @@ def test_station_answers_every_step_of_every_protocol(
     home = cohort.make_home(tmp_path, party)
     finish(cohort.attempt(1), Station(home), party)
     second = cohort.attempt(2)
-    step(second, Station(home.path), party)
+    step(second, Station(Home.open(home.path, wall_clock=home.now)), party)
 
 
 @pytest.mark.parametrize("cohort", [PRIVATE, Cohort(weighting="weighted")], ids=["noise", "weight"])

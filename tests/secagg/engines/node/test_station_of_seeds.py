@@ -262,7 +262,7 @@ def test_home_whose_committee_and_keys_do_not_fit_is_refused(tmp_path: Path) -> 
         Home.open(dealt)
     (dealt / KEYS_NAME).unlink()
     (dealt / PUBLIC_NAME).unlink()
-    write_seed_committee(dealt / PUBLIC_NAME, SEEDS.key)
+    write_seed_committee(dealt / PUBLIC_NAME, seed_committee_of(3, 1, 3))
     with pytest.raises(HomeError, match=r"expected member\.key of a member.*found member-2\.key"):
         Home.open(dealt)
     assert committee_keys.threshold_key().pin != SEEDS.key.pin
