@@ -66,7 +66,7 @@ TRUSTED: Final = {
     "secagg.runs.comparison:main": "a process of its own",
     "secagg.runs.folder:_digest": "a hash",
     "secagg.training.cohorts:draw_by_poisson": "randomness of this process",
-    "secagg.transcripts.description:_threshold_key": "a key, whose reading has targets; the cache may have it before",
+    "secagg.transcripts.description:_committee_key": "a key, whose reading has targets; the cache may have it before",
     "secagg.storage.store:Store._fill": "a file that it has just made",
 }
 """Functions whose bytes nobody else chooses, and where these come from; each entry is the beginning of their names."""
