@@ -7,12 +7,11 @@ from dp.events import PrivacyEvent
 from dp.ledger import records
 from dp.ledger.ledger import Ledger
 from dp.ledger.log import RecordLog
-from dp.ledger.participation import Participation
 from dp.ledger.records import Budget
 from dp.ledger.rounds import Rounds
 from secagg.audit.account.accountant import AccountantSubject, toolkit_epsilon
 from secagg.audit.account.averaging import AveragingSubject
-from secagg.audit.account.ledger import DELTA, POPULATION, LedgerSubject, opened
+from secagg.audit.account.ledger import LedgerSubject, opened
 from secagg.audit.account.records import Records, RecordsLog
 from secagg.audit.planted.base import Planted
 from secagg.audit.planted.patch import replaced
@@ -55,16 +54,9 @@ class _WithoutReservation(SecureAveraging):
 class _AnyDelta(LedgerSubject):
     """A ledger that takes any delta below 1, whatever the population."""
 
-    def begun(
-        self,
-        seed: bytes,
-        *,
-        delta: float = DELTA,
-        population: int = POPULATION,
-        participation: Participation | None = None,
-    ) -> Records:
+    def begun(self, seed: bytes, **terms: Any) -> Records:
         with replaced(records, "check_delta", lambda *_, **__: None):
-            return super().begun(seed, delta=delta, population=population, participation=participation)
+            return super().begun(seed, **terms)
 
 
 def _ignoring_the_head(log: RecordLog, head: str | None) -> Ledger:  # noqa: ARG001

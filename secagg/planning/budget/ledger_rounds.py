@@ -119,7 +119,7 @@ class LedgerPlan(msgspec.Struct, frozen=True, kw_only=True):
                 charged = min(charged, limit, key=float)
             words = f"{charged} of {limit} ({name}) to the client that was charged most"
             rows.append(("Charged", f"{words}; {left} is left"))
-        towards, protects = "", ". 'Setting and trust' in the ledger's report says from whom this protects"
+        towards, protects = "", ". The ledger's report names the observers under 'Setting and trust'"
         if self.observer is not None:
             towards, protects = _TOWARDS[self.observer], ""
         rows += [

@@ -68,8 +68,8 @@ def test_ledger_that_charges_everybody_says_where_its_observers_are_named(path: 
     found = planned(path, rounds=4)
     assert found.observer is None
     assert (
-        "for all rounds together (unit client, relation zero-out). 'Setting and trust' in the ledger's report says "
-        "from whom this protects"
+        "for all rounds together (unit client, relation zero-out). The ledger's report names the observers under "
+        "'Setting and trust'"
     ) in found.as_text()
 
 
