@@ -336,6 +336,6 @@ class SecureSum(ABC):
 
     def digest(self, session: Session) -> bytes:
         """Return 32 bytes over every parameter of protocol and session, bound into every key, message and signature."""
-        agreed = tuple(value for _, values in Session.transcript(session) for value in values)
+        agreed = msgspec.Raw(session.hashed)
         described = ("secagg session", self.wire, self.name, sorted(self._parameters().items()), agreed)
         return hashlib.sha256(msgspec.msgpack.encode(described)).digest()

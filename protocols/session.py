@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final, final
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -75,7 +76,7 @@ class Opening:
         return self.least_dropped <= dropped <= self.most_dropped
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Session:
     """The agreement of all parties before one secure sum starts.
 
@@ -186,6 +187,11 @@ class Session:
             for name, value in _LATER.items()
             if getattr(self, name) != known[name].default
         )
+
+    @cached_property
+    def hashed(self) -> bytes:
+        """The values of `transcript` in MessagePack: a list of all of them, without the names."""
+        return msgspec.msgpack.encode([value for _, values in Session.transcript(self) for value in values])
 
     def checked(self, vector: ArrayLike) -> Words:
         """Check a client's input, and return a copy of it as words.

@@ -39,7 +39,7 @@ class StreamPads(Pads):
     def padded(self, vector: Words, keys: Sequence[SetKeys], entropy: Entropy) -> memoryview:  # noqa: ARG002  # Nothing is drawn.
         """See `Pads.padded`."""
         apply_masks(vector, [(np.add, key.pad) for key in keys])
-        return memoryview(self._packed(vector))
+        return self._packed(vector)
 
     def check_padded(self, padded: memoryview) -> None:
         """See `Pads.check_padded`."""
@@ -55,7 +55,7 @@ class StreamPads(Pads):
                 pad = np.zeros_like(total)
                 add_mask(pad, key.pad)
                 total += pad * pad.dtype.type(weight % (1 << 8 * pad.itemsize))
-        return self._packed(total)
+        return bytes(self._packed(total))
 
     def opening_bytes(self, contributors: int) -> int:  # noqa: ARG002  # A sum is as long as a vector.
         """See `Pads.opening_bytes`."""
@@ -86,6 +86,9 @@ class StreamPads(Pads):
         except ValueError as error:
             raise MalformedMessage(f"{what}: {error}") from None
 
-    def _packed(self, words: Words) -> bytes:
+    def _packed(self, words: Words) -> memoryview:
+        """Pack words, which are reduced in place. Where each entry fills its word, nothing is copied."""
+        if self._modulus == 2 ** (8 * words.itemsize):
+            return words.view(np.uint8).data
         words &= self._word.type(self._modulus - 1)
-        return packing.pack(words, self._modulus)
+        return memoryview(packing.pack(words, self._modulus))
