@@ -19,20 +19,28 @@ import hashlib
 import os
 from typing import Final
 
+import cryptography
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.hpke import (
-    AEAD,
-    KDF,
-    KEM,
-    MLKEM768X25519PrivateKey,
-    MLKEM768X25519PublicKey,
-    Suite,
-)
 
 from protocols.crypto.key_agreement import X25519, WeakKey
 from protocols.crypto.secret import Secret, Uncopyable
+from protocols.errors import ParameterError
+
+try:
+    from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
+    from cryptography.hazmat.primitives.hpke import (
+        AEAD,
+        KDF,
+        KEM,
+        MLKEM768X25519PrivateKey,
+        MLKEM768X25519PublicKey,
+        Suite,
+    )
+except ImportError:  # All other protocols need an earlier version only.
+    _IS_HERE = False
+else:
+    _IS_HERE = True
 
 SECRET_BYTES: Final = 32
 PUBLIC_BYTES: Final = 1216
@@ -41,7 +49,10 @@ BOX_OVERHEAD_BYTES: Final = 1136
 
 _LATTICE_BYTES: Final = 1184
 _LATTICE_SEED_BYTES: Final = 64
-_SUITE: Final = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+
+
+class MissingHpke(ParameterError, ImportError):
+    """The installed version of the package `cryptography` has no HPKE with ML-KEM-768."""
 
 
 class UnusableKey(ValueError):
@@ -65,6 +76,7 @@ class HpkeKey(Uncopyable):
 
     Raises:
         ValueError: `secret` is anything other than a `Secret` of 32 bytes.
+        MissingHpke: `cryptography` is older than version 49.
     """
 
     __slots__ = ("_private", "public", "secret")
@@ -72,6 +84,7 @@ class HpkeKey(Uncopyable):
     def __init__(self, secret: Secret) -> None:
         if type(secret) is not Secret or len(secret.reveal()) != SECRET_BYTES:
             raise ValueError(f"HPKE key: expected a Secret of {SECRET_BYTES} bytes, found another value")
+        _check_installed()
         # This is expandDecapsulationKey of X-Wing.
         expanded = hashlib.shake_256(secret.reveal()).digest(_LATTICE_SEED_BYTES + 32)
         lattice = MLKEM768PrivateKey.from_seed_bytes(expanded[:_LATTICE_SEED_BYTES])
@@ -101,7 +114,7 @@ class HpkeKey(Uncopyable):
         if len(box) < BOX_OVERHEAD_BYTES:
             raise BoxNotOpened(f"box: expected at least {BOX_OVERHEAD_BYTES} bytes, found {len(box)}")
         try:
-            return _SUITE.decrypt(box, self._private, info)
+            return _suite().decrypt(box, self._private, info)
         except (InvalidTag, ValueError):  # A ValueError: its X25519 key is of low order.
             raise BoxNotOpened(
                 "box: expected one that was made for this key and this use, found one that cannot be decrypted. It was "
@@ -117,6 +130,7 @@ def check(public: bytes) -> None:
     Raises:
         UnusableKey: The length is another one; the ML-KEM part has an integer of 3329 or more (FIPS 203, section 7.2,
             "modulus check"); or the X25519 part is not canonical, or of low order (RFC 7748, section 6.1).
+        MissingHpke: `cryptography` is older than version 49.
     """
     _parse(public)
     curve = public[_LATTICE_BYTES:]
@@ -141,15 +155,29 @@ def seal(public: bytes, info: bytes, plaintext: bytes) -> bytes:
 
     Raises:
         UnusableKey: Nothing can be encrypted to the key; see `check`, which refuses more.
+        MissingHpke: `cryptography` is older than version 49.
     """
     lattice, curve = _parse(public)
     try:
-        return _SUITE.encrypt(plaintext, MLKEM768X25519PublicKey(lattice, curve), info)
+        return _suite().encrypt(plaintext, MLKEM768X25519PublicKey(lattice, curve), info)
     except ValueError:
         raise UnusableKey("HPKE public key: expected an X25519 key of full order, found one of low order") from None
 
 
-def _parse(public: bytes) -> tuple[MLKEM768PublicKey, X25519PublicKey]:
+def _suite() -> "Suite":
+    return Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+
+
+def _check_installed() -> None:
+    if not _IS_HERE:
+        raise MissingHpke(
+            "cryptography: expected version 49 or later, which has HPKE with ML-KEM-768, found version "
+            f"{cryptography.__version__}. The protocol seeds needs it: pip install 'cryptography>=49'"
+        )
+
+
+def _parse(public: bytes) -> "tuple[MLKEM768PublicKey, X25519PublicKey]":
+    _check_installed()
     if type(public) is not bytes or len(public) != PUBLIC_BYTES:
         found = f"{len(public)}" if type(public) is bytes else f"a {type(public).__name__}"
         raise UnusableKey(f"HPKE public key: expected {PUBLIC_BYTES} bytes, found {found}")

@@ -27,6 +27,8 @@ from protocols import (
     Roster,
     Secret,
     SecureSum,
+    SeedCommittee,
+    SeedSum,
     load,
 )
 from protocols.crypto.entropy import Entropy
@@ -40,11 +42,16 @@ from secagg.engines.wire.offer import Offer, fresh_session_id, session_context
 from secagg.engines.wire.parcel import Limits, NotForMe, Refusal, Reply, Request, open_request
 from secagg.engines.wire.work import Work
 from tests.support.committee_keys import key_shares, threshold_key
+from tests.support.seed_members import NOW
+from tests.support.seed_world import seed_committee_of, seed_share
 
 COORDINATOR: Final = fixed_identity(2**20)
 SEALING: Final = Secret(bytes(range(32)))
 LIMITS: Final = Limits(work_bytes=2**24, body_bytes=2**26)
 MEMBERS: Final = 3
+SEEDS: Final = seed_committee_of(MEMBERS, 1, MEMBERS)
+"""The committee by replicated seeds: any of its members may be corrupt alone, and all of them agree."""
+
 LENGTH: Final = 24
 ADVERSARIAL: Final = 0.1
 
@@ -132,6 +139,7 @@ class BareNode:
             entropy=self.entropy,
             terms=self._terms(mean) if session.roster is not None and self.id in session.clients else None,
             keyholder=self._keyholder(mean) if self.id in session.committee_members else None,
+            clock=lambda: NOW,
         )
 
     def _terms(self, mean: SecureMean) -> ClientTerms:
@@ -217,7 +225,8 @@ def node_cohort(
         )
         for client in mean.clients
     }
-    for member, share in zip(mean.session(bytes(16)).committee_members, key_shares(1, MEMBERS), strict=False):
+    for place, member in enumerate(() if mean.committee is None else mean.committee.members):
+        share = seed_share(key, place + 1) if isinstance(key, SeedCommittee) else key_shares(1, MEMBERS)[place]
         nodes.setdefault(member, BareNode(id=member, roster=roster, committee_key=key)).share = share
     return NodeCohort(mean=mean, nodes=nodes, entropy=repeatable_entropy(label) if label else os.urandom)
 
@@ -226,7 +235,7 @@ def _planned(protocol: SecureSum, clients: Iterable[int], threshold: int, length
     """Return a mean of one array; the first client is a member of the committee too, if there is one."""
     cohort = tuple(clients)
     malicious = getattr(protocol, "adversary", None) is Adversary.MALICIOUS
-    committee = Committee(key=threshold_key(1, MEMBERS), members=(1, 101, 102))
+    key = SEEDS if protocol.name == SeedSum.name else threshold_key(1, MEMBERS)
     return SecureMean.plan(
         protocol=protocol,
         clients=cohort,
@@ -234,5 +243,5 @@ def _planned(protocol: SecureSum, clients: Iterable[int], threshold: int, length
         shapes=[(length,)],
         clip_l2=1.0,
         roster=fixed_roster(cohort) if malicious else None,
-        committee=committee if protocol.needs_committee else None,
+        committee=Committee(key=key, members=(1, 101, 102)) if protocol.needs_committee else None,
     )

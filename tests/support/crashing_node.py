@@ -76,7 +76,7 @@ class Records:
     """What is in the folder `record` of a home."""
 
     steps: dict[bytes, int] = field(default_factory=dict)
-    openings: list[tuple[bytes, bytes, tuple[int, ...]]] = field(default_factory=list)
+    openings: list[tuple[bytes, bytes, tuple[int, ...], bytes]] = field(default_factory=list)
     reserved: list[str] = field(default_factory=list)
     counted: set[bytes] = field(default_factory=set)
 
@@ -182,18 +182,21 @@ class _Openings:
         """See `OpeningRecord.record`."""
         opened = self._disk.records.openings
         before = MemoryOpenings()
-        for its_session, its_context, its_contributors in opened:
+        for its_session, its_context, its_contributors, its_root in opened:
             before.record(
                 key=key,
                 session_id=its_session,
                 context=its_context,
                 contributors=its_contributors,
                 minimum=minimum,
+                root=its_root,
             )
         before.record(
             key=key, session_id=session_id, context=context, contributors=contributors, minimum=minimum, root=root
         )
-        self._disk.write(lambda: opened.append((session_id, context, contributors)))
+        row = session_id, context, contributors, root
+        if row not in opened:
+            self._disk.write(lambda: opened.append(row))
 
 
 class MemoryHome(Home):
@@ -454,7 +457,7 @@ class Node:
             raise Broken(f"{len(self._sent)} vectors are sent, and {len(records.counted)} are counted")
         if not stage.opens:
             return
-        if stage.session_id not in [session_id for session_id, _, _ in records.openings]:
+        if stage.session_id not in [session_id for session_id, *_ in records.openings]:
             raise Broken(f"the sum of serial {reply.serial} is opened and not recorded")
         least = self._play.cohort.mean.minimum_contributors
         for one, other in itertools.combinations(records.openings, 2):

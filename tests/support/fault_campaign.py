@@ -20,7 +20,7 @@ from tests.support.faulty_rounds import CHEAP, COMMITTEES, FaultyRounds, probabi
 
 SEED: Final = 13
 ROUNDS: Final = {"paillier": 60, "oneshot": 20}
-CHEAP_ROUNDS: Final = 140
+CHEAP_ROUNDS: Final = 105
 LARGEST_GROWTH: Final = 200_000
 
 

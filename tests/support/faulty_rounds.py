@@ -22,6 +22,8 @@ CHEAP: Final = (
     ("secagg-plus", CURIOUS),
     ("secagg-plus", MALICIOUS),
     ("lightsecagg", CURIOUS),
+    ("seeds", CURIOUS),
+    ("seeds", MALICIOUS),
 )
 COMMITTEES: Final = (
     ("paillier", CURIOUS),

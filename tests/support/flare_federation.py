@@ -1,5 +1,6 @@
 """A federation of real FLARE processes for tests: its files, its job, and the model that must come out."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -12,12 +13,14 @@ from examples.nvflare_job.federation import SUBMITTER, make
 from protocols import SecureSum
 from secagg.engines.node.policy_file import POLICY_NAME
 from secagg.engines.nvflare import SecureAveragingRecipe
+from secagg.engines.nvflare.local_file import FILE_NAME
 from secagg.engines.nvflare.model_file import RESULT_NAME, read_model
 from secagg.engines.server.plans import averaging
 from secagg.storage.key_files import write_committee
 from tests.support.committee_keys import key_shares, threshold_key
 from tests.support.flare_processes import free_port
 from tests.support.flare_training import step_of
+from tests.support.seed_folders import give_seed_committee
 
 SERVER: Final = "localhost"
 START: Final[dict[str, NDArray[Any]]] = {"kernel": np.zeros((4, 3), np.float32), "bias": np.ones(3)}
@@ -28,16 +31,18 @@ def names(sites: int) -> list[str]:
     return [f"site-{number + 1}" for number in range(sites)]
 
 
-def made(folder: Path, live: Path, sites: int, **policy: str) -> Path:
+def made(folder: Path, live: Path, sites: int, *, seeds: bool = False, **policy: str) -> Path:
     """Make all files of a federation whose first 3 sites are the committee, and return the folder of the kits.
 
     Args:
         folder: An empty folder.
         live: A folder in memory.
         sites: How many sites.
+        seeds: Whether the committee is one by replicated seeds.
         policy: Lines of every node's policy that take the place of those of the example, by their first word.
     """
-    write_committee(folder / "committee", threshold_key(s=2), key_shares(s=2))
+    if not seeds:
+        write_committee(folder / "committee", threshold_key(s=2), key_shares(s=2))
     kits = make(
         folder / "federation",
         live=live,
@@ -45,8 +50,10 @@ def made(folder: Path, live: Path, sites: int, **policy: str) -> Path:
         port=free_port(),
         sites=sites,
         train="tests.support.flare_training:train",
-        committee=folder / "committee",
+        committee=None if seeds else folder / "committee",
     )
+    if seeds:
+        _give_seeds(folder, kits, sites)
     for file in (folder / "federation" / "homes").glob(f"*/{POLICY_NAME}"):
         text = file.read_text()
         for word, line in policy.items():
@@ -54,6 +61,16 @@ def made(folder: Path, live: Path, sites: int, **policy: str) -> Path:
             assert changed == 1, word
         file.write_text(text)
     return kits
+
+
+def _give_seeds(folder: Path, kits: Path, sites: int) -> None:
+    """Make the first 3 sites a committee by replicated seeds."""
+    homes = [folder / "federation" / "homes" / name for name in names(sites)]
+    give_seed_committee(folder / "committee", homes[:3], [*homes[3:], folder / "federation" / "coordinator"])
+    file = kits / SERVER / "local" / FILE_NAME
+    before = file.read_text()
+    file.write_text(before.replace("members = []", f"members = {json.dumps(names(3))}"))
+    assert file.read_text() != before
 
 
 def recipe(protocol: type[SecureSum], *, rounds: int, min_clients: int, **changes: Any) -> SecureAveragingRecipe:

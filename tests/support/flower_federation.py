@@ -20,6 +20,7 @@ from secagg.storage.roster_file import ROSTER_NAME, RosterFile
 from tests.support import committee_keys
 from tests.support.flower_grid import GridDouble, Node
 from tests.support.homes import exact_text
+from tests.support.seed_folders import give_seed_committee
 
 WEIGHTS: Final = {"weight": np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4), "bias": np.zeros(4, np.float32)}
 FIRST_NODE: Final = 1001
@@ -47,7 +48,7 @@ class FlowerFederation:
     Attributes:
         folder: A folder for all files.
         clients: The number of nodes that train; their ids are 0, 1, 2 and so on.
-        protocol: The protocol that the nodes' policies accept.
+        protocol: The protocol that the nodes' policies accept. For "seeds", the committee is one by replicated seeds.
         policy: Fields of the nodes' policies that are not those of `tests.support.homes`.
         members: The members of the committee; none without one.
         asked: For each call of an app, the client and the type of the message.
@@ -89,7 +90,7 @@ class FlowerFederation:
         ]
         RosterFile.of(lines).write(self.coordinator_folder / ROSTER_NAME)
         shared = [COORDINATOR_NAME, ROSTER_NAME]
-        if self.members:
+        if self.members and self.protocol != "seeds":
             keys = self.folder / "committee"
             count, enough = len(self.members), len(self.members) // 2 + 1
             write_committee(
@@ -104,6 +105,10 @@ class FlowerFederation:
         for client in range(self.clients):
             for name in shared:
                 shutil.copy(self.coordinator_folder / name, self.home(client))
+        if self.members and self.protocol == "seeds":
+            homes = {client: self.home(client) for client in range(self.clients)}
+            members = [homes.pop(member) for member in self.members]
+            give_seed_committee(self.folder / "committee", members, [*homes.values(), self.coordinator_folder])
 
     @property
     def coordinator_folder(self) -> Path:

@@ -49,8 +49,8 @@ class FlowerRuns:
 
     @classmethod
     def new(cls, folder: Path, clients: int, protocols: Sequence[str], **policy: Any) -> "FlowerRuns":
-        """Make the homes. The first three nodes are the members of the committee, too."""
-        made = FlowerFederation(folder=folder / "nodes", clients=clients, members=(0, 1, 2))
+        """Make the homes. The first three nodes are the members of the committee, of the kind of the first protocol."""
+        made = FlowerFederation(folder=folder / "nodes", clients=clients, protocol=protocols[0], members=(0, 1, 2))
         made.write_policies(**{"protocols": list(protocols), "largest_clip": 10.0, "least_contributors": 2} | policy)
         return cls(made, folder)
 

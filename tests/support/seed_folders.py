@@ -1,13 +1,16 @@
-"""Folders with a whole committee by replicated seeds, as a simulation reads them."""
+"""Folders with a whole committee by replicated seeds, as a simulation reads them, and homes of its members."""
 
+import shutil
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from protocols import SeedCommittee
 from protocols.cohort import Adversary
 from protocols.seeds.member_keys import MemberKeys
 from protocols.seeds.sets import quorum
-from secagg.storage.seed_keys import COMMITTEE_NAME, write_member, write_seed_committee
+from secagg.storage.key_files import PUBLIC_NAME
+from secagg.storage.seed_keys import COMMITTEE_NAME, KEYS_NAME, write_member, write_seed_committee
 
 _DAY_S = 86_400
 
@@ -35,3 +38,18 @@ def seed_folder(
     )
     write_seed_committee(folder / COMMITTEE_NAME, committee)
     return folder
+
+
+def give_seed_committee(folder: Path, members: Sequence[Path], others: Iterable[Path]) -> None:
+    """Make a committee of which one member may be corrupt, and give its files to homes and other folders of parties.
+
+    Args:
+        folder: The folder of the committee, which is made.
+        members: The homes of the members, in order.
+        others: Folders of parties that are no members.
+    """
+    seed_folder(folder, len(members))
+    for index, home in enumerate(members):
+        shutil.copy(folder / f"member{index}" / KEYS_NAME, home)
+    for party in (*members, *others):
+        shutil.copy(folder / COMMITTEE_NAME, party / PUBLIC_NAME)

@@ -29,6 +29,7 @@ from protocols import (
     Session,
     load,
 )
+from protocols.codec import Codec
 from protocols.committee import CommitteeKey
 from protocols.crypto.entropy import Entropy
 from protocols.machine import Server
@@ -97,6 +98,7 @@ class Cohort:
         adversary: The server that the protocol protects from.
         private: Whether the clients add noise.
         clients: The ids of the clients.
+        members: The committee, of which one member by replicated seeds may be corrupt.
         epoch: The epoch of a committee by replicated seeds that sessions have; homes have the file of epoch 0.
         wall_clock: The time of all parties, with a committee by replicated seeds.
     """
@@ -106,6 +108,7 @@ class Cohort:
     private: bool = False
     clients: tuple[int, ...] = CLIENTS
     weighting: str = "uniform"
+    members: tuple[int, ...] = MEMBERS
     epoch: int = 0
     wall_clock: Callable[[], float] = lambda: NOW
     _offers: dict[tuple[bytes, bytes], bytes] = field(default_factory=dict, repr=False, compare=False)
@@ -128,17 +131,20 @@ class Cohort:
     @property
     def key(self) -> CommitteeKey:
         """The committee's key that sessions have."""
-        return seed_committee_of(len(MEMBERS), 1, 3, self.epoch) if self.of_seeds else committee_keys.threshold_key()
+        return self._seeds(self.epoch) if self.of_seeds else committee_keys.threshold_key()
+
+    def _seeds(self, epoch: int) -> SeedCommittee:
+        return seed_committee_of(len(self.members), 1, 3, epoch)
 
     @property
     def parties(self) -> tuple[int, ...]:
         """The ids of all parties."""
-        return tuple(dict.fromkeys((*self.clients, *(MEMBERS if self.needs_committee else ()))))
+        return tuple(dict.fromkeys((*self.clients, *(self.members if self.needs_committee else ()))))
 
     @property
     def roster(self) -> Roster:
         """The identities of all parties that there can be."""
-        return Roster({party: identity_of(party).public for party in sorted({*CLIENTS, *MEMBERS})})
+        return Roster({party: identity_of(party).public for party in sorted({*CLIENTS, *self.members})})
 
     @cached_property
     def mean(self) -> SecureMean:
@@ -158,7 +164,7 @@ class Cohort:
             max_weight=100.0 if self.weighting == "weighted" else 1.0,
             target=TARGET if self.private else None,
             roster=self.roster.of(self.clients) if self.signed else None,
-            committee=Committee(key=self.key, members=MEMBERS) if self.needs_committee else None,
+            committee=Committee(key=self.key, members=self.members) if self.needs_committee else None,
         )
 
     def attempt(self, serial: int, *, seed: bytes = b"", work: Work = WORK) -> "Attempt":
@@ -209,15 +215,15 @@ class Cohort:
         (home / COORDINATOR_NAME).write_text(coordinator_line(COORDINATOR.public) + "\n")
         (home / "policy.toml").write_text(self.policy(folder / "live", **policy))
         if self.of_seeds:
-            write_seed_committee(home / PUBLIC_NAME, seed_committee_of(len(MEMBERS), 1, 3))
-            if party in MEMBERS:
-                write_member_keys(home, MEMBERS.index(party))
+            write_seed_committee(home / PUBLIC_NAME, self._seeds(0))
+            if party in self.members:
+                write_member_keys(home, self.members.index(party))
         elif self.needs_committee:
             if not (folder / "committee").exists():
                 write_committee(folder / "committee", committee_keys.threshold_key(), committee_keys.key_shares())
             shutil.copy(folder / "committee" / PUBLIC_NAME, home)
-            if party in MEMBERS:
-                shutil.copy(folder / "committee" / member_name(MEMBERS.index(party) + 1), home)
+            if party in self.members:
+                shutil.copy(folder / "committee" / member_name(self.members.index(party) + 1), home)
         return Home.open(home, wall_clock=self.wall_clock if self.of_seeds else time.time)
 
 
@@ -267,6 +273,13 @@ class Attempt:
     def requests(self) -> Mapping[int, bytes]:
         """The machine's requests of the step that is open."""
         return self.progress.requests if isinstance(self.progress, Continue) else {}
+
+    @property
+    def codec(self) -> Codec:
+        """The codec of the session's messages."""
+        protocol, session = self.mean.protocol, self.session
+        digest, limits = protocol.digest(session), (protocol.message_limit(session), protocol.list_limit(session))
+        return Codec(digest, *limits, wire=protocol.wire)
 
     def parcel(self, party: int, **changes: Any) -> bytes:
         """Return the signed parcel for a party in the step that is open."""
@@ -370,7 +383,7 @@ class Attempt:
         )
 
     def _keyholder(self, party: int, openings: MemoryOpenings) -> Keyholder:
-        place, key = MEMBERS.index(party), self.cohort.key
+        place, key = self.cohort.members.index(party), self.cohort.key
         return Keyholder(
             share=seed_share(key, place + 1) if isinstance(key, SeedCommittee) else committee_keys.key_shares()[place],
             openings=openings,

@@ -140,8 +140,14 @@ class NodeSession:
         return step == coming or (step > coming and steps[step].role is not steps[coming].role)
 
     def is_recorded_by_machine(self, step: int) -> bool:
-        """Return whether the machine itself records a step before it answers: a client's step, with a roster."""
-        return self.session.roster is not None and self.mean.protocol.steps[step].role is Role.CLIENT
+        """Return whether the machine itself records a step before it answers.
+
+        It records a client's step if the session has a roster. As a committee member it records in the home's record of
+        openings what it agrees to open. That record refuses a second sum of the session. The same statement by
+        replicated seeds may be signed again, so a node that was killed after the record still has the same answer.
+        """
+        row = self.mean.protocol.steps[step]
+        return row.reveals is not None if row.role is Role.COMMITTEE else self.session.roster is not None
 
     def is_repeated(self, step: int) -> bool:
         """Whether a step may be answered again, with the same reply to the same request. It is not recorded.

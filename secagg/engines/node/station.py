@@ -19,7 +19,9 @@ code. The reason goes to the node's own log. What is checked and written, in thi
 
 A crash between 6 and 8 makes the node drop out of the session: the step is recorded, and there is no reply to return.
 A step that a protocol repeats is not recorded. A committee member has recorded before what it says there, and says the
-same to every request of that step.
+same to every request of that step. The machine of a member records in 7, in the home's record of openings, what it
+agrees to open. A member by replicated seeds may sign the same statement again, so after a crash it gives the same
+answer to the same request, and no answer to another one.
 
 Adversary: a server that may send anything, now or again, and a process that is killed at any time. The station says
 nothing twice in two ways as long as the home's record is the latest one. What an honest station says is as safe as the

@@ -1,6 +1,7 @@
 """Targets of what an audit reads: transcripts, and the folders and models of finished runs."""
 
 import io
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -20,6 +21,7 @@ from tests.fuzz.mutate import Mutator, mutate_bytes, mutate_lines, mutate_text
 from tests.fuzz.mutate_files import mutate_folder, mutate_npz, mutate_sqlite, pack_folder, unpack_folder
 from tests.fuzz.mutate_tree import mutate_msgpack
 from tests.fuzz.target import Entry, Finding, Target, placed
+from tests.support.transcripts import recording
 from tests.vectors.recorded import VECTORS
 
 _RUN: Final = VECTORS / "checkpoint" / "run"
@@ -48,8 +50,9 @@ _FILES: Final[dict[str, Mutator]] = {
 def entries() -> list[Entry]:
     """Return the targets."""
     return [
-        Entry("transcript/file", 2, partial(_transcript, mutate_bytes)),
-        Entry("transcript/records", 2, partial(_transcript, _mutate_records)),
+        Entry("transcript/file", 2, partial(_transcript, _sessions, mutate_bytes)),
+        Entry("transcript/records", 2, partial(_transcript, _sessions, _mutate_records)),
+        Entry("transcript/seeds", 2, partial(_transcript, _sessions_of_seeds, _mutate_records)),
         Entry("audit/run", 1, _run),
         Entry("audit/model", 4, _model),
     ]
@@ -97,7 +100,12 @@ def _sessions() -> tuple[bytes, ...]:
     return tuple(_chained([header, *bodies[start:end]]) for start, end in zip(starts, ends, strict=True))
 
 
-def _transcript(mutate: Mutator, folder: Path) -> Target:
+def _sessions_of_seeds() -> tuple[bytes, ...]:
+    """Return transcripts of one session each with a committee by replicated seeds."""
+    return recording("seeds").data, recording("seeds-malicious").data
+
+
+def _transcript(sessions: Callable[[], tuple[bytes, ...]], mutate: Mutator, folder: Path) -> Target:
     path = folder / "transcript"
 
     def read(data: bytes) -> None:
@@ -109,7 +117,7 @@ def _transcript(mutate: Mutator, folder: Path) -> Target:
                 pass
 
     return Target(
-        seeds=_sessions(),
+        seeds=sessions(),
         run=read,
         mutate=mutate,
         refusals=(SecaggError, ProtocolError),

@@ -32,11 +32,13 @@ _REPLIES: Final = (
     Reply(serial=300, step=2, sender=4, refusal=Refusal.OLD, last=2**63),
     Reply(serial=0, step=0, sender=4, refusal=Refusal.NOT_FOR_ME),
 )
-_OFFERED: Final[dict[str, tuple[str, Adversary, str]]] = {
-    "plain": ("plain", Adversary.CURIOUS, "none"),
-    "pairwise": ("secagg-plus", Adversary.MALICIOUS, "skellam-removable"),
-    "lightsecagg": ("lightsecagg", Adversary.CURIOUS, "gaussian-central"),
-    "oneshot": ("oneshot", Adversary.MALICIOUS, "gaussian-distributed"),
+_OFFERED: Final[dict[str, Callable[[], Offered]]] = {
+    "plain": partial(offered, "plain"),
+    "pairwise": partial(offered, "secagg-plus", Adversary.MALICIOUS, "skellam-removable"),
+    "lightsecagg": partial(offered, "lightsecagg", Adversary.CURIOUS, "gaussian-central"),
+    "oneshot": partial(offered, "oneshot", Adversary.MALICIOUS, "gaussian-distributed"),
+    "seeds": partial(offered, "seeds", Adversary.MALICIOUS, "gaussian-distributed"),
+    "compressed": partial(offered, "plain", shapes=[(64, 64)], compression=0.5),
 }
 _LIVE: Final = tuple(
     LiveSession(step=step, request=bytes(32), reply=b"reply" * 20, offer=b"offer" * 20, snapshot=snapshot)
@@ -138,7 +140,8 @@ def _digested_reply(folder: Path) -> Target:
 
 
 def _offer(label: str, folder: Path) -> Target:
-    case: Offered = offered(*_OFFERED[label])
+    case = _OFFERED[label]()
+    in_epoch = ("secagg.engines.wire.offer:Offer._in_epoch",) if label == "seeds" else ()
 
     def read(data: bytes) -> None:
         offer = Offer.from_bytes(data)
@@ -153,7 +156,7 @@ def _offer(label: str, folder: Path) -> Target:
         run=read,
         mutate=mutate_msgpack,
         refusals=(MalformedMessage,),
-        covers=("secagg.engines.wire.offer:Offer.from_bytes", "secagg.engines.wire.offer:Offer.build"),
+        covers=("secagg.engines.wire.offer:Offer.from_bytes", "secagg.engines.wire.offer:Offer.build", *in_epoch),
         memory_base=2**22,
     )
 

@@ -26,7 +26,7 @@ from tests.fuzz.mutate_tree import mutate_message, mutate_msgpack
 from tests.fuzz.target import Entry, Finding, Target
 from tests.fuzz.targets.protocol_runs import NoRecord, canaries, others, recorded, scenarios
 
-_SLOW: Final = ("paillier", "oneshot")
+_SLOW: Final = ("paillier", "oneshot", "seeds-lattice")
 _FINISHED_EVERY: Final = 7
 """Of the replies that a server accepts, one in so many is followed to the end of its step."""
 
@@ -39,7 +39,9 @@ def entries() -> list[Entry]:
         for number, row in enumerate(scenario.protocol.steps):
             for side in ("request", "reply"):
                 name = f"codec/{label}/{row.name}/{side}"
-                large = label.startswith("oneshot") and (side == "reply" or number == 1)  # Up to 80 kB.
+                large = label.startswith(("oneshot", "seeds-lattice")) and (
+                    side == "reply" or number == 1
+                )  # Up to 80 kB.
                 found.append(Entry(name, 40 if large else 400, partial(_codec, label, number, side)))
             found.append(Entry(f"client/{label}/{row.name}", 3 if slow else 8, partial(_client, label, number)))
             found.append(Entry(f"server/{label}/{row.name}", 4 if slow else 24, partial(_server, label, number)))

@@ -9,6 +9,7 @@ from protocols.crypto.secret import Secret
 from protocols.errors import ParameterError
 from protocols.registry import available, load
 from protocols.secure_sum import Finish
+from protocols.seeds import PadKind, SeedSum
 from protocols.testing import CLIENTS, SNAPSHOT_KEY, Scenario
 from protocols.testing.repeatable import repeatable_entropy
 from protocols.testing.run import ProtocolRun
@@ -68,6 +69,8 @@ def scenarios() -> dict[str, Scenario]:
     found["secagg-attached"] = setting(
         masking.protocol, CLIENTS, masking.session.threshold, length=LENGTH, attached=OPENINGS
     )
+    lattice = SeedSum(adversary=Adversary.MALICIOUS, pads=PadKind.LATTICE)
+    found["seeds-lattice"] = setting(lattice, CLIENTS, found["seeds-malicious"].session.threshold, length=LENGTH)
     return found
 
 

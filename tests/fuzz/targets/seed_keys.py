@@ -1,4 +1,4 @@
-"""Targets of committees by replicated seeds: certificates, committees, members' keys, their files, and lattice pads."""
+"""Targets of committees by replicated seeds: certificates, committees, members' keys, their files, boxes and pads."""
 
 import hashlib
 from collections.abc import Callable
@@ -8,13 +8,17 @@ from typing import Final
 
 import numpy as np
 
+from protocols.crypto import hpke
 from protocols.crypto.secret import Secret
 from protocols.errors import DamagedSum, MalformedMessage, ParameterError
 from protocols.seeds.committee import SeedCommittee
+from protocols.seeds.derived import hash_of
 from protocols.seeds.lattice_pads import LatticePads
 from protocols.seeds.member_key import EpochKey, InvalidCertificate, MemberCertificate
 from protocols.seeds.member_keys import MemberKeys
+from protocols.seeds.messages import Complaints, Entries
 from protocols.seeds.pads import SetKeys
+from protocols.seeds.party import ENTRY, Reason
 from protocols.session import Session
 from protocols.testing.repeatable import fixed_identity, fixed_roster, repeatable_entropy
 from secagg.storage import seed_keys
@@ -22,6 +26,7 @@ from secagg.storage.labelled_file import KeyFileError
 from tests.fuzz.mutate import mutate_bytes, mutate_fields
 from tests.fuzz.target import Entry, Finding, Target, placed
 from tests.support.seed_members import ENDS, NOW, certificates, issued
+from tests.support.seed_world import CHECK, CLIENTS, MEMBERS, WilfulServer, derived_of, seed_scenario, seed_share
 
 _LABEL_BYTES: Final = 26
 _CERTIFICATE_FIELDS: Final = (_LABEL_BYTES, 32, 8, 8, 8, 1184, 32)
@@ -36,8 +41,54 @@ def entries() -> list[Entry]:
         Entry("seeds/committee", 8, _committee),
         Entry("seeds/member-keys", 4, _member_keys),
         *(Entry(f"seeds/files/{name}", 8, partial(_file, name)) for name in ("member", "certificate", "committee")),
+        Entry("seeds/box-content", 8, _box_content),
         Entry("seeds/lattice-opening", 2, _lattice_opening),
     ]
+
+
+class _Complained(Exception):
+    """The member complains of the client."""
+
+
+def _box_content(folder: Path) -> Target:
+    """What a dishonest client seals for a member. It hashes and signs the box like any other."""
+    server = WilfulServer(seed_scenario())
+    derived, codec = derived_of(server.scenario), server.scenario.codec
+    client, member = CLIENTS[0], MEMBERS[1]
+    own, key = derived.number_of(member), seed_share(derived.key, derived.number_of(member) + 1).epoch_key.key
+    request = codec.decode(CHECK, Entries, server.entries[member])
+    at = request.clients.index(client) * derived.entry_bytes
+    honest = derived.split_entry(request.entries[at : at + derived.entry_bytes])
+    info = derived.box_info(honest.seed_hashes, client=client, member=own)
+    seeds = key.open(info, honest.box)
+
+    def read(data: bytes) -> None:
+        box = hpke.seal(derived.key.public_keys[own], info, data)
+        hashes = honest.box_hashes[: own * 32] + hash_of(box) + honest.box_hashes[own * 32 + 32 :]
+        statement = derived.entry(client, honest.padded_hash, honest.seed_hashes, hashes)
+        signature = derived.signatures.sign(fixed_identity(client), client=client, purpose=ENTRY, payload=statement)
+        entry = honest.padded_hash + honest.seed_hashes + hashes + box + signature
+        if len(entry) != derived.entry_bytes:
+            raise _Complained  # The server refuses the client's message: a box has one length.
+        machine = server.scenario.client(member, None, repeatable_entropy(b"member"))
+        reply = machine.handle(codec.encode(CHECK, Entries((client,), memoryview(entry))))
+        complaints = codec.decode(CHECK, Complaints, reply)
+        if complaints.clients:
+            if bytes(complaints.reasons) != bytes([Reason.SEED_DIFFERS]):
+                raise Finding(f"complaints of {complaints.clients} with {bytes(complaints.reasons)!r}")
+            raise _Complained
+        if data != seeds:
+            raise Finding("other seeds than those that were hashed were accepted")
+
+    return Target(
+        seeds=(seeds,),
+        run=read,
+        mutate=mutate_bytes,
+        refusals=(_Complained,),
+        covers=("protocols.seeds.party:SeedParty._opened", "protocols.crypto.hpke:HpkeKey.open"),
+        canaries=(seeds.hex(), key.secret.reveal().hex()),
+        memory_base=2**22,
+    )
 
 
 def _lattice_opening(folder: Path) -> Target:

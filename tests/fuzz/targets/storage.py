@@ -218,9 +218,13 @@ def _write_rows(kind: type[Store], path: Path, data: bytes) -> None:
 def _row_digest(kind: type[Store], row: list[Any]) -> bytes:
     """Return the digest of a row as `secagg.storage` defines it."""
     if kind is SessionStore:
-        identity, session_id, number, counted = row
-        numbers = number.to_bytes(8, "big", signed=True) + counted.to_bytes(8, "big", signed=True)
-        return hashlib.sha256(identity + numbers + session_id).digest()
-    key, session_id, hashed, packed, minimum = row
-    sizes = len(session_id).to_bytes(8, "big") + minimum.to_bytes(8, "big")
-    return hashlib.sha256(key + hashed + sizes + session_id + packed).digest()
+        identity, session_id, number, counted, context, committee = row
+        sizes = _sizes(number, counted, len(session_id), len(context), len(committee))
+        return hashlib.sha256(identity + sizes + session_id + context + committee).digest()
+    key, session_id, hashed, packed, minimum, root = row
+    sizes = _sizes(len(session_id), minimum, len(root))
+    return hashlib.sha256(key + hashed + sizes + session_id + root + packed).digest()
+
+
+def _sizes(*numbers: int) -> bytes:
+    return b"".join(number.to_bytes(8, "big", signed=True) for number in numbers)

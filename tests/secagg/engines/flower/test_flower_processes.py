@@ -23,6 +23,15 @@ def test_one_shot_between_three_supernodes(tmp_path: Path) -> None:
         assert runs.run(flower).moved == pytest.approx([0.0, sum(STEPS[:3]) / 3], abs=1e-3)
 
 
+@pytest.mark.parametrize("adversary", [pytest.param("curious", marks=pytest.mark.long), "malicious"])
+def test_seed_sum_between_three_supernodes(adversary: str, tmp_path: Path) -> None:
+    """The nodes are the committee too. A member's machine is kept between the processes of its steps."""
+    runs = FlowerRuns.new(tmp_path, 3, ["seeds"])
+    with runs.processes() as flower:
+        told = runs.run(flower, protocol="seeds", adversary=adversary)
+    assert told.moved == pytest.approx([0.0, sum(STEPS[:3]) / 3], abs=1e-3)
+
+
 @pytest.mark.long
 def test_warm_process_answers_for_three_supernodes(
     tmp_path: Path, record_property: Callable[[str, object], None]

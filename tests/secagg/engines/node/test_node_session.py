@@ -32,10 +32,15 @@ def test_node_session_knows_the_nodes_part(
 
 
 @pytest.mark.parametrize("adversary", [Adversary.CURIOUS, Adversary.MALICIOUS])
-def test_machine_records_only_a_clients_steps_and_only_with_a_roster(tmp_path: Path, adversary: Adversary) -> None:
-    found = session_of(tmp_path, Cohort(protocol="paillier", adversary=adversary).attempt(1), 2)
-    assert found.is_recorded_by_machine(0) is (adversary is Adversary.MALICIOUS)
-    assert found.is_recorded_by_machine(1) is False
+@pytest.mark.parametrize(("protocol", "opening"), [("paillier", 1), ("seeds", 2)])
+def test_machine_records_a_clients_steps_with_a_roster_and_what_a_member_agrees_to_open(
+    tmp_path: Path, protocol: str, opening: int, adversary: Adversary
+) -> None:
+    """A member's other steps are recorded by the node."""
+    attempt = Cohort(protocol=protocol, adversary=adversary).attempt(1)
+    found = session_of(tmp_path, attempt, 2)
+    by_machine = [step for step in range(len(attempt.mean.protocol.steps)) if found.is_recorded_by_machine(step)]
+    assert by_machine == ([0, opening] if adversary is Adversary.MALICIOUS else [opening])
 
 
 def test_request_of_another_session_step_or_role_is_malformed(tmp_path: Path) -> None:

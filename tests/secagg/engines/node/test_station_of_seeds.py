@@ -10,7 +10,6 @@ import pytest
 from msgspec.structs import replace as changed
 
 from protocols import Adversary, Secret
-from protocols.codec import Codec
 from protocols.seeds.messages import Certificate, Proposal, SumShares
 from secagg.engines.base import RoundPlan, RoundResult, ServerSide, Update
 from secagg.engines.node.home import Home, HomeError
@@ -144,13 +143,6 @@ def test_member_without_the_key_of_an_epoch_says_so_and_takes_part_once_it_has_i
     assert said(station, attempt.parcel(BOTH), BOTH).refusal is None
 
 
-def codec_of(attempt: Attempt) -> Codec:
-    protocol, session = attempt.mean.protocol, attempt.session
-    return Codec(
-        protocol.digest(session), protocol.message_limit(session), protocol.list_limit(session), wire=protocol.wire
-    )
-
-
 @pytest.mark.parametrize("restarts", [False, True], ids=["one process", "a new process each time"])
 def test_member_answers_the_last_step_again_for_the_same_root_and_no_other_step(restarts: bool, tmp_path: Path) -> None:
     path = SEEDS.make_home(tmp_path, MEMBER).path
@@ -159,7 +151,7 @@ def test_member_answers_the_last_step_again_for_the_same_root_and_no_other_step(
     def station() -> Station:
         return Station(Home.open(path, wall_clock=Time())) if restarts else kept
 
-    attempt, codec = SEEDS.attempt(1), codec_of(SEEDS.attempt(1))
+    attempt, codec = SEEDS.attempt(1), SEEDS.attempt(1).codec
     while attempt.step < 3:
         own = {MEMBER: said(station(), attempt.parcel(MEMBER), MEMBER).body} if MEMBER in attempt.requests else {}
         if attempt.step == 2:

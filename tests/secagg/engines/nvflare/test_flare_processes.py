@@ -7,17 +7,18 @@ import pytest
 
 pytest.importorskip("nvflare", reason="needs the extra nvflare")
 
-from protocols.encrypted import OneShot
+from protocols import OneShot, SecureSum, SeedSum
 from tests.support.flare_federation import SERVER, made, model_of, moved, names, submitted
 from tests.support.flare_processes import running
 
 
 @pytest.mark.engine
-def test_a_job_returns_the_mean_of_its_sites(tmp_path: Path, live: Path) -> None:
+@pytest.mark.parametrize("protocol", [OneShot, SeedSum])
+def test_a_job_returns_the_mean_of_its_sites(protocol: type[SecureSum], tmp_path: Path, live: Path) -> None:
     sites = names(3)
-    kits = made(tmp_path, live, len(sites))
+    kits = made(tmp_path, live, len(sites), seeds=protocol is SeedSum, protocols=f'protocols = ["{protocol.name}"]')
     with running(kits, SERVER, *sites) as fleet:
-        result = submitted(kits, OneShot, rounds=2, min_clients=3, deadline=60.0).get_result(timeout=300)
+        result = submitted(kits, protocol, rounds=2, min_clients=3, deadline=60.0).get_result(timeout=300)
         assert result is not None, fleet.log(SERVER)
     model = model_of(result)
     assert model["kernel"].dtype == np.float32

@@ -52,7 +52,7 @@ def check_sum(parties: NodeCohort, plan: RoundPlan, result: RoundResult, contrib
 
 
 @pytest.mark.parametrize("adversary", [Adversary.CURIOUS, Adversary.MALICIOUS])
-@pytest.mark.parametrize("name", ["secagg", "secagg-plus", "paillier"])
+@pytest.mark.parametrize("name", ["secagg", "secagg-plus", "paillier", "seeds"])
 def test_channel_engine_sums_by_every_kind_of_protocol(name: str, adversary: Adversary) -> None:
     parties = node_cohort(name, adversary, clients=4, dropout=0.0)
     for serial in (1, 2):
