@@ -1,7 +1,6 @@
 """The server's side of `SeedSum`: for each step, what it takes in and how it closes."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final
 
 from msgspec import field
 
@@ -12,6 +11,7 @@ from protocols.identity import SIGNATURE_BYTES
 from protocols.logger import LOGGER
 from protocols.secure_sum import Again, Finish
 from protocols.seeds.claims import Decision, decide
+from protocols.seeds.complaints import judged, liars, listed
 from protocols.seeds.derived import HASH_BYTES, Derived, hash_of
 from protocols.seeds.messages import (
     Agreement,
@@ -25,10 +25,6 @@ from protocols.seeds.messages import (
 from protocols.seeds.party import AGREEMENT, CLAIMS, COMPLAINT, ENTRY, Reason
 from protocols.seeds.weighting import rare_weights, weighted_sum
 from protocols.snapshot import State
-
-MOST_COMPLAINTS: Final = 0.1
-"""The largest share of the clients of which one member may complain. A member that complains of more is left out, and
-not the clients, if as many members are left without it as must answer (`Derived.quorum`)."""
 
 
 class ServerState(State, kw_only=True):
@@ -48,6 +44,7 @@ class ServerState(State, kw_only=True):
         root: The root over the contributors; empty before.
         agreements: By member, its signature over the root.
         asked: By member, the numbers of the sets of which it is asked for the opening now.
+        reminded: Whether the silent ones of them have been asked once more, since too few claims were there.
         tried: By number of a set, the members that were ever asked for its opening.
         claims: By member, its claims.
         sums: By number of a set, by member, the set's opening as the member has sent it and claimed it.
@@ -66,6 +63,7 @@ class ServerState(State, kw_only=True):
     root: bytes = b""
     agreements: dict[int, bytes] = field(default_factory=dict)
     asked: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    reminded: bool = False
     tried: dict[int, tuple[int, ...]] = field(default_factory=dict)
     claims: dict[int, bytes] = field(default_factory=dict)
     sums: dict[int, dict[int, bytes]] = field(default_factory=dict)
@@ -108,7 +106,10 @@ class SeedServer:
         self.state.chosen |= weights
 
     def reopen(self) -> dict[int, Message]:
-        """Forget the batch that has ended, however it did, and ask every client that has not handed in."""
+        """Forget the batch that has ended, however it did, and ask every client that has not handed in.
+
+        Members that are clients too are not asked: they have forgotten their vectors in their first own step.
+        """
         state, waiting = self.state, set(self.waiting)
         self.state = ServerState(
             total=self._derived.pads.nothing(),
@@ -118,7 +119,8 @@ class SeedServer:
             entries=state.entries,
             chosen=state.chosen,
         )
-        return {client: message for client, message in self.open().items() if client not in state.entries}
+        done = {*state.entries, *self._derived.committee.members}
+        return {client: message for client, message in self.open().items() if client not in done}
 
     def merge(self, other: ServerState) -> None:
         """Take in the messages of other clients that another server of this session has taken in (step 0)."""
@@ -173,25 +175,21 @@ class SeedServer:
     def close_complaints(self) -> dict[int, Message]:
         """Fix the contributors, add up their padded vectors, and propose them to the members."""
         derived, state = self._derived, self.state
-        left_out = self._members_left_out()
-        excluded = set[int]()
-        for member, complaints in state.complaints.items():
-            for client, reason in complaints.items():
-                name = Reason(reason).name.lower().replace("_", " ")
-                LOGGER.info(
-                    "session %s: member %d refuses client %d: %s",
-                    derived.session.session_id.hex(),
-                    member,
-                    client,
-                    name,
-                )
-            if member not in left_out:
-                excluded |= complaints.keys()
-        state.contributors = tuple(client for client in state.offered if client not in excluded)
-        if len(state.contributors) < derived.session.threshold:
+        for complaint in listed(state.complaints):
+            LOGGER.info(
+                "session %s: member %d refuses client %d: %s",
+                derived.session.session_id.hex(),
+                complaint.member,
+                complaint.client,
+                complaint.reason,
+            )
+        threshold = derived.session.threshold
+        found = judged(state.complaints, state.offered, threshold=threshold, needed=derived.quorum)
+        state.contributors = found.contributors
+        if len(state.contributors) < threshold:
             raise TooFewSurvivors(
-                f"contributors: expected at least {derived.session.threshold} (the threshold), found "
-                f"{len(state.contributors)}, since members complain of {len(excluded)} clients"
+                f"contributors: expected at least {threshold} (the threshold), found {len(state.contributors)}, since "
+                f"members complain of {len(found.excluded)} clients"
             )
         state.weights = self._weights(state.contributors)
         self._check_weights(state.weights)
@@ -201,19 +199,11 @@ class SeedServer:
         for client in state.offered:
             del state.padded[client], state.hashes[client], state.sealed[client]
         proposal = Proposal(state.contributors, state.weights)
-        return {member: proposal for member in state.complaints if member not in left_out}
+        return {member: proposal for member in state.complaints if member not in found.left_out}
 
     def _add_padded(self, total: Words, clients: Sequence[int]) -> None:
         for client in clients:
             self._derived.pads.add(total, self.state.padded[client])
-
-    def _members_left_out(self) -> frozenset[int]:
-        """Return the members that complain of too many clients, as long as enough are left without them."""
-        complaints = self.state.complaints
-        spare, most = len(complaints) - self._derived.quorum, MOST_COMPLAINTS * len(self.state.offered)
-        loud = sorted((member for member in complaints if len(complaints[member]) > most),
-                      key=lambda member: -len(complaints[member]))  # fmt: skip
-        return frozenset(loud[: max(spare, 0)])
 
     def take_agreement(self, sender: int, message: Agreement) -> None:
         """Check and keep a member's signature over the root (step 2)."""
@@ -268,13 +258,18 @@ class SeedServer:
             self.state.sums.setdefault(number, {})[sender] = bytes(data)
 
     def close_sums(self) -> Finish | Again:
-        """Finish if the opening of each set is here; otherwise ask others for those that are missing."""
-        quorum = self._derived.quorum
-        if len(self.state.claims) < quorum:
-            raise TooFewSurvivors(
-                f"claims: expected those of at least {quorum} members, found {len(self.state.claims)}"
-            )
-        decision = self._decision()
+        """Finish if the opening of each set is here; otherwise ask others for those that are missing.
+
+        If the claims decide too little, the members that have agreed and are silent are asked once more.
+        """
+        silent = [member for member in self.state.agreements if member not in self.state.claims]
+        try:
+            decision = self._decision()
+        except (RemoteError, TooFewSurvivors):
+            if not silent or self.state.reminded:
+                raise
+            self.state.reminded = True
+            return Again(self._certificates({member: self.state.asked[member] for member in silent}))
         asked = dict[int, list[int]]()
         for number, claim in enumerate(decision.claims):
             if self._sum_of(number, claim) is not None:
@@ -287,6 +282,10 @@ class SeedServer:
     def _decision(self) -> Decision:
         derived = self._derived
         claims = {derived.number_of(member): self._split(claims) for member, claims in self.state.claims.items()}
+        if len(claims) < derived.sets.needed:
+            raise TooFewSurvivors(
+                f"claims: expected those of at least {derived.sets.needed} members, found {len(claims)}"
+            )
         return decide(claims, derived.sets)
 
     @staticmethod
@@ -317,7 +316,13 @@ class SeedServer:
                 )
             openings.append(opening)
         total = derived.pads.opened(self.state.total, openings, self.state.weights)
-        liars = frozenset(derived.committee.members[place] for place in decision.liars)
+        culprits = {derived.committee.members[place] for place in decision.liars} | liars(self.state.complaints)
         contributors, weights = self.state.contributors, self.state.weights
-        weighted = dict(zip(contributors, weights, strict=True)) if derived.session.weights != (1,) else {}
-        return Finish(total, contributors, verified=decision.verified, culprits=liars, weights=weighted)
+        return Finish(
+            total,
+            contributors,
+            verified=decision.verified,
+            culprits=frozenset(culprits),
+            complaints=listed(self.state.complaints),
+            weights={} if derived.session.weights == (1,) else dict(zip(contributors, weights, strict=True)),
+        )

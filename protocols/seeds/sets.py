@@ -63,6 +63,11 @@ class SeedSets:
         return 2 * self.colluding + 1
 
     @property
+    def needed(self) -> int:
+        """The least number of answers that can open a sum: those that decide, or in a smaller committee t + 1."""
+        return self.deciding if self.decide else self.colluding + 1
+
+    @property
     def holders(self) -> tuple[tuple[int, ...], ...]:
         """The members of each set, ascending; the sets are in lexicographic order."""
         return _holders(self.members, self.colluding)

@@ -628,7 +628,7 @@ def test_liars_make_no_wrong_sum_that_is_verified(
     with pytest.raises((RemoteError, TooFewSurvivors)):
         finished_with_liars(scenario, liars, silent, lied)
     monkeypatch.setattr(server_module, "decide", majority)
-    monkeypatch.setattr(Derived, "quorum", property(lambda derived: derived.key.threshold))
+    monkeypatch.setattr(SeedSets, "needed", property(lambda sets: sets.colluding + 1))
     run = finished_with_liars(scenario, liars, silent, lied)
     assert isinstance(run.progress, Finish)
     assert run.progress.verified

@@ -95,7 +95,7 @@ def overflow(slots: int, bits: int, clients: int) -> float:
 def test_layout_is_the_densest_that_leaves_room_for_errors(bits: int, clients: int) -> None:
     fitting = [slots for slots in range(1, 65) if overflow(slots, bits, clients) <= 2**-40]
     if not fitting:
-        with pytest.raises(ParameterError, match="Lower the bound or the number of clients"):
+        with pytest.raises(ParameterError, match="Lower the bound, the weights or the number of clients"):
             LatticePad(length=1_000_000, bound=2**bits, clients=clients)
         return
     pad = LatticePad(length=1_000_000, bound=2**bits, clients=clients)
@@ -263,15 +263,26 @@ def test_short_entropy_and_seeds_are_refused() -> None:
         pad.seal(values, keys=[key], seed=SEED[:-1], entropy=os.urandom)
 
 
-@pytest.mark.parametrize("contributors", [0, 4, -1, True, 2.0])
-def test_contributors_out_of_range_are_refused(contributors: int) -> None:
-    pad = LatticePad(length=10, bound=16, clients=3)
-    with pytest.raises(InputError, match="contributors"):
+@pytest.mark.parametrize(
+    ("weights", "what"),
+    [
+        ((), "vectors: expected at least 1 and at most 3, found 0"),
+        ((1,) * 4, "vectors: expected at least 1 and at most 3, found 4"),
+        ((1, 6), r"weights: expected ints in \[1, 5\]"),
+        ((0,), "weights"),
+        ((-1,), "weights"),
+        ((True,), "weights"),
+        ((2.0,), "weights"),
+    ],
+)
+def test_weights_out_of_range_are_refused(weights: tuple[int, ...], what: str) -> None:
+    pad = LatticePad(length=10, bound=16, clients=3, largest_weight=5)
+    with pytest.raises(InputError, match=what):
         pad.open(
             np.zeros(pad.words, dtype=np.uint64),
             key_sum=np.zeros(DEGREE, dtype=np.int64),
             seed=SEED,
-            weights=(1,) * contributors,
+            weights=weights,
         )
 
 
@@ -381,3 +392,32 @@ def test_key_is_expanded_from_a_seed_as_it_is_drawn() -> None:
     seed = hashlib.sha256(b"a seed of a key").digest()
     assert expand_key(Secret(seed)) == draw_key(lambda count: seed[:count])
     assert expand_key(Secret(seed)) != expand_key(Secret(SEED))
+
+
+@pytest.mark.parametrize("sum_bits", [None, 30])
+def test_weighted_sums_are_exact_up_to_the_largest_weight(sum_bits: int | None) -> None:
+    """Errors reach the root of the sum of the squares of the weights. A layout for weights of 1 has no such room."""
+    weights, rng = (1, 200, 200, 1, 37), np.random.default_rng(5)
+    pad = LatticePad(length=3000, bound=2**16, clients=5, largest_weight=200, sum_bits=sum_bits)
+    vectors = [rng.integers(0, 2**16, 3000, dtype=np.uint64) for _ in weights]
+    vectors[0][:] = 2**16 - 1
+    total, key_sum = np.zeros(pad.words, dtype=np.uint64), np.zeros(DEGREE, dtype=np.int64)
+    for client, (vector, weight) in enumerate(zip(vectors, weights, strict=True)):
+        key = draw_key(stream(f"key {client}"))
+        total += np.uint64(weight) * pad.seal(vector, keys=[key], seed=SEED, entropy=stream(f"errors {client}"))
+        key_sum += weight * key_coefficients(key)
+    opened = pad.open(total, key_sum=key_sum, seed=SEED, weights=weights)
+    assert np.array_equal(
+        opened, sum(np.uint64(weight) * vector for weight, vector in zip(weights, vectors, strict=True))
+    )
+    assert pad.reach(sum(weight**2 for weight in weights)) < 2 ** (pad.noise_bits - 1)
+
+
+def test_layout_counts_the_largest_weight() -> None:
+    plain = LatticePad(length=1000, bound=2**10, clients=100)
+    weighted = LatticePad(length=1000, bound=2**10, clients=100, largest_weight=64)
+    assert weighted.slot_bits == (100 * 64 * (2**10 - 1)).bit_length()
+    assert weighted.slots < plain.slots
+    assert 2 ** (weighted.noise_bits - 1) > weighted.reach(100 * 64**2)
+    with pytest.raises(ParameterError, match="with weights of at most 65536 take 63 bits"):
+        LatticePad(length=1000, bound=2**40, clients=100, largest_weight=2**16)
