@@ -190,7 +190,7 @@ def settings() -> list[Setting]:
         setting(OneShot(adversary=Adversary.MALICIOUS), IDS[:3], 2, committee=(IDS[0], 9, IDS[1])),
         setting(SeedSum(adversary=Adversary.MALICIOUS), IDS[:4], 3, committee=(IDS[0], 9, IDS[1], 22)),
         setting(SeedSum(), IDS[:3], 2, committee=(21, 22, 23, 24, 25), colluding=2),
-        setting(SeedSum(), IDS[:5], 2, committee=(21, 22, 23), weights=(2, 5), batches=True),
+        setting(SeedSum(), IDS[:5], 2, committee=(21, 22, 23), weights=(1, 5), batches=True),
         setting(SecAgg(), IDS[:4], 2, attached=OPENINGS),
         setting(
             SecAggPlus(neighbours=4, share_threshold=4, adversary=Adversary.MALICIOUS), IDS[:6], 4, attached=OPENINGS

@@ -72,7 +72,7 @@ def test_members_that_were_told_different_weights_sign_different_roots(kind: typ
     """The server tells each of two members other weights of the same contributors. One more member is corrupt.
 
     If weights are outside the root, all sign the same root, and each group opens a sum of its own. The difference of
-    the two sums is that of a part of the clients. If weights are inside, there is no certificate that both would answer.
+    the two sums is that of a part of the clients. If weights are inside, both would answer no certificate that exists.
     """
     scenario = seed_scenario(
         4, 1, clients=CLIENTS[:-1], threshold=3, weights=(1, 2), protocol=kind(adversary=MALICIOUS)
@@ -246,7 +246,7 @@ def test_batches_with_clients_in_common_are_not_opened(kind: type[MemoryOpenings
     Without the rule that batches are disjoint, the difference of the sums is the victim's vector.
     """
     server, held = WilfulServer(batched()), {member: kind() for member in MEMBERS[:3]}
-    sums = []
+    sums = list[list[int]]()
     for contributors in (ONE, ONE | {VICTIM}):
         machines = {member: server.member(member, record) for member, record in held.items()}
         if sums and kind is MemoryOpenings:
