@@ -87,6 +87,21 @@ class Step(Generic[C, S, Request, Reply]):
 
 
 @dataclass(frozen=True, slots=True)
+class Complaint:
+    """What a committee member says of a client's message that it cannot accept. One of the two is at fault.
+
+    Attributes:
+        member: The member.
+        client: The client.
+        reason: What is wrong, in words.
+    """
+
+    member: int
+    client: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The end of a sum.
 
@@ -96,7 +111,8 @@ class Finish:
         attached: By contributor, its attached secrets in the session's order; None for a secret that is not opened.
         verified: False if a party that opened the sum could have made it wrong without being noticed, although the
             protocol would notice that in a larger committee.
-        culprits: Ids of parties that were shown to break the rules while the sum was opened, and did no harm to it.
+        culprits: Ids of parties that were shown to break the rules and did no harm to the sum.
+        complaints: What committee members said of clients' messages, by member and client.
     """
 
     total: Vector
@@ -104,6 +120,7 @@ class Finish:
     attached: Mapping[int, tuple[Secret | None, ...]] = field(default_factory=dict)
     verified: bool = True
     culprits: frozenset[int] = frozenset()
+    complaints: tuple[Complaint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,13 +41,19 @@ class Reason(IntEnum):
     """Why a member refuses a client's entry."""
 
     NOT_AS_SIGNED = 1
-    """The client has not signed it, or the box is not the one that was signed. This blames nobody."""
+    """The client has not signed it, or the box is not the one that was signed. An honest server has checked that. It
+    knows that the member, or the connection to it, is at fault."""
 
     DOES_NOT_OPEN = 2
     """The box does not open. The client, or the member that says so, breaks the rules."""
 
     SEED_DIFFERS = 3
     """A seed in the box does not have its hash. The client, or the member that says so, breaks the rules."""
+
+    @property
+    def words(self) -> str:
+        """The reason in words."""
+        return self.name.lower().replace("_", " ")
 
 
 class _Refused(Exception):

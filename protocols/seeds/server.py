@@ -1,7 +1,6 @@
 """The server's side of `SeedSum`: for each step, what it takes in and how it closes."""
 
 from collections.abc import Collection, Mapping
-from typing import Final
 
 from msgspec import field
 
@@ -12,6 +11,7 @@ from protocols.identity import SIGNATURE_BYTES
 from protocols.logger import LOGGER
 from protocols.secure_sum import Again, Finish
 from protocols.seeds.claims import Decision, decide
+from protocols.seeds.complaints import judged, liars, listed
 from protocols.seeds.derived import HASH_BYTES, Derived, hash_of
 from protocols.seeds.messages import (
     Agreement,
@@ -24,10 +24,6 @@ from protocols.seeds.messages import (
 )
 from protocols.seeds.party import AGREEMENT, CLAIMS, COMPLAINT, ENTRY, Reason
 from protocols.snapshot import State
-
-MOST_COMPLAINTS: Final = 0.1
-"""The largest share of the clients of which one member may complain. A member that complains of more is left out, and
-not the clients, if as many members are left without it as must answer (`Derived.quorum`)."""
 
 
 class ServerState(State, kw_only=True):
@@ -44,6 +40,7 @@ class ServerState(State, kw_only=True):
         root: The root over the contributors; empty before.
         agreements: By member, its signature over the root.
         asked: By member, the numbers of the sets of which it is asked for the opening now.
+        reminded: Whether the silent ones of them have been asked once more, since too few claims were there.
         tried: By number of a set, the members that were ever asked for its opening.
         claims: By member, its claims.
         sums: By number of a set, by member, the set's opening as the member has sent it and claimed it.
@@ -59,6 +56,7 @@ class ServerState(State, kw_only=True):
     root: bytes = b""
     agreements: dict[int, bytes] = field(default_factory=dict)
     asked: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    reminded: bool = False
     tried: dict[int, tuple[int, ...]] = field(default_factory=dict)
     claims: dict[int, bytes] = field(default_factory=dict)
     sums: dict[int, dict[int, bytes]] = field(default_factory=dict)
@@ -125,25 +123,22 @@ class SeedServer:
     def close_complaints(self) -> dict[int, Message]:
         """Fix the contributors, add up their padded vectors, and propose them to the members."""
         derived, state = self._derived, self.state
-        left_out = self._members_left_out()
-        excluded = set[int]()
-        for member, complaints in state.complaints.items():
-            for client, reason in complaints.items():
-                name = Reason(reason).name.lower().replace("_", " ")
-                LOGGER.info(
-                    "session %s: member %d refuses client %d: %s",
-                    derived.session.session_id.hex(),
-                    member,
-                    client,
-                    name,
-                )
-            if member not in left_out:
-                excluded |= complaints.keys()
-        state.contributors = tuple(sorted(state.entries.keys() - excluded))
-        if len(state.contributors) < derived.session.threshold:
+        clients = tuple(state.entries)
+        for complaint in listed(state.complaints):
+            LOGGER.info(
+                "session %s: member %d refuses client %d: %s",
+                derived.session.session_id.hex(),
+                complaint.member,
+                complaint.client,
+                complaint.reason,
+            )
+        threshold = derived.session.threshold
+        found = judged(state.complaints, clients, threshold=threshold, needed=derived.quorum)
+        state.contributors = found.contributors
+        if len(state.contributors) < threshold:
             raise TooFewSurvivors(
-                f"contributors: expected at least {derived.session.threshold} (the threshold), found "
-                f"{len(state.contributors)}, since members complain of {len(excluded)} clients"
+                f"contributors: expected at least {threshold} (the threshold), found {len(state.contributors)}, since "
+                f"members complain of {len(found.excluded)} clients"
             )
         weights = (1,) * len(state.contributors)
         entries = (state.entries[client] for client in state.contributors)
@@ -152,15 +147,7 @@ class SeedServer:
             derived.pads.add(state.total, state.padded[client])
         state.padded, state.hashes, state.sealed = {}, {}, {}
         proposal = Proposal(state.contributors, weights)
-        return {member: proposal for member in state.complaints if member not in left_out}
-
-    def _members_left_out(self) -> frozenset[int]:
-        """Return the members that complain of too many clients, as long as enough are left without them."""
-        complaints = self.state.complaints
-        spare, most = len(complaints) - self._derived.quorum, MOST_COMPLAINTS * len(self.state.entries)
-        loud = sorted((member for member in complaints if len(complaints[member]) > most),
-                      key=lambda member: -len(complaints[member]))  # fmt: skip
-        return frozenset(loud[: max(spare, 0)])
+        return {member: proposal for member in state.complaints if member not in found.left_out}
 
     def take_agreement(self, sender: int, message: Agreement) -> None:
         """Check and keep a member's signature over the root (step 2)."""
@@ -215,13 +202,18 @@ class SeedServer:
             self.state.sums.setdefault(number, {})[sender] = bytes(data)
 
     def close_sums(self) -> Finish | Again:
-        """Finish if the opening of each set is here; otherwise ask others for those that are missing."""
-        quorum = self._derived.quorum
-        if len(self.state.claims) < quorum:
-            raise TooFewSurvivors(
-                f"claims: expected those of at least {quorum} members, found {len(self.state.claims)}"
-            )
-        decision = self._decision()
+        """Finish if the opening of each set is here; otherwise ask others for those that are missing.
+
+        If the claims decide too little, the members that have agreed and are silent are asked once more.
+        """
+        silent = [member for member in self.state.agreements if member not in self.state.claims]
+        try:
+            decision = self._decision()
+        except (RemoteError, TooFewSurvivors):
+            if not silent or self.state.reminded:
+                raise
+            self.state.reminded = True
+            return Again(self._certificates({member: self.state.asked[member] for member in silent}))
         asked = dict[int, list[int]]()
         for number, claim in enumerate(decision.claims):
             if self._sum_of(number, claim) is not None:
@@ -234,6 +226,10 @@ class SeedServer:
     def _decision(self) -> Decision:
         derived = self._derived
         claims = {derived.number_of(member): self._split(claims) for member, claims in self.state.claims.items()}
+        if len(claims) < derived.sets.needed:
+            raise TooFewSurvivors(
+                f"claims: expected those of at least {derived.sets.needed} members, found {len(claims)}"
+            )
         return decide(claims, derived.sets)
 
     @staticmethod
@@ -264,5 +260,11 @@ class SeedServer:
                 )
             openings.append(opening)
         total = derived.pads.opened(self.state.total, openings, len(self.state.contributors))
-        liars = frozenset(derived.committee.members[place] for place in decision.liars)
-        return Finish(total, self.state.contributors, verified=decision.verified, culprits=liars)
+        culprits = {derived.committee.members[place] for place in decision.liars} | liars(self.state.complaints)
+        return Finish(
+            total,
+            self.state.contributors,
+            verified=decision.verified,
+            culprits=frozenset(culprits),
+            complaints=listed(self.state.complaints),
+        )

@@ -160,7 +160,7 @@ def setting(
 
 def _committee_for(protocol: SecureSum, members: tuple[int, ...], colluding: int) -> Committee | None:
     if isinstance(protocol, SeedSum):
-        least = quorum(len(members), colluding, protocol.adversary)
+        least = quorum(len(members), colluding)
         return Committee(key=seed_committee_of(len(members), colluding, least), members=members)
     return committee_of(members) if isinstance(protocol, EncryptedSum) else None
 

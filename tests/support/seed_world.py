@@ -26,8 +26,10 @@ MASK, CHECK, AGREE, OPEN = range(4)
 
 @cache
 def seed_committee_of(members: int, colluding: int, least: int, epoch: int = 0) -> SeedCommittee:
-    """Return a committee of the first members of `seed_members`."""
-    return SeedCommittee(certificates=certificates(members, epoch), colluding=colluding, quorum=least)
+    """Return a committee of the first members of `seed_members`; an attack's may have a quorum that is too small."""
+    key = SeedCommittee(certificates=certificates(members, epoch), colluding=colluding, quorum=members)
+    object.__setattr__(key, "quorum", least)
+    return key
 
 
 def seed_share(key: SeedCommittee, index: int) -> MemberShare:
@@ -68,7 +70,7 @@ def seed_scenario(
         session_id: The session's id.
         context: The session's context.
     """
-    least = quorum(members, colluding, adversary) if agreeing is None else agreeing
+    least = quorum(members, colluding) if agreeing is None else agreeing
     key = seed_committee_of(members, colluding, least, epoch)
     session = Session(
         session_id=session_id,

@@ -292,8 +292,8 @@ class Station:
 
     def _record(self, party: NodeSession, step: int, *, joins: bool) -> None:
         """Record a step that is about to be answered, unless the machine does it."""
-        if joins and step > 0:  # A committee member that is no client: the record of a session begins with step 0.
-            self._home.sessions.record(self._home.identity.public, party.session.session_id, 0)
+        if joins and step > 0:  # A committee member that is no client.
+            party.join()
         if not party.is_recorded_by_machine(step) and not party.is_repeated(step):
             party.record(step)
 

@@ -18,7 +18,7 @@ def scenario(
     key = SeedCommittee(
         certificates=tuple(certificate for certificate, _ in pairs),
         colluding=colluding,
-        quorum=quorum(members, colluding, adversary),
+        quorum=quorum(members, colluding),
     )
     ids = MEMBERS[:members]
     shares = {

@@ -6,7 +6,6 @@ from typing import Final
 
 import pytest
 
-from protocols.cohort import Adversary
 from protocols.errors import ParameterError
 from protocols.seeds.committee import SeedCommittee
 from protocols.seeds.member_key import CertificateExpired
@@ -116,11 +115,11 @@ def test_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_quorum_is_the_least_against_a_malicious_server_unless_given(tmp_path: Path, m: int, t: int) -> None:
     public = members(tmp_path, m)
     make_seed_committee(public, colluding=t, quorum=None, out=tmp_path / "default")
-    assert read_seed_committee(tmp_path / "default").quorum == quorum(m, t, Adversary.MALICIOUS)
+    assert read_seed_committee(tmp_path / "default").quorum == quorum(m, t)
     make_seed_committee(public, colluding=t, quorum=m, out=tmp_path / "all")
     assert read_seed_committee(tmp_path / "all").quorum == m
-    with pytest.raises(ParameterError, match=f"quorum: expected from {m // 2 + 1} to {m}"):
-        make_seed_committee(public, colluding=t, quorum=m // 2, out=tmp_path / "few")
+    with pytest.raises(ParameterError, match=f"quorum: expected from {quorum(m, t)} to {m}"):
+        make_seed_committee(public, colluding=t, quorum=quorum(m, t) - 1, out=tmp_path / "few")
     assert not (tmp_path / "few").exists()
 
 
@@ -156,7 +155,7 @@ def test_what_makes_no_committee_is_refused_and_nothing_is_written(tmp_path: Pat
             5,
             ("if at least 7 members answer, the sum is opened", "at most 2 of them are absent", "draws 21 seeds"),
         ),
-        (5, 2, 3, ("malicious too: NOT with 2 corrupt members, but with at most 0", "a member gets 6")),
+        (5, 2, 4, ("with any server: if at most 2 members are corrupt", "a member gets 6")),
     ],
 )
 def test_account_says_what_the_committee_protects_from(m: int, t: int, q: int, texts: tuple[str, ...]) -> None:
