@@ -153,6 +153,16 @@ class Client:
         """Whether this machine has closed and refuses every further request."""
         return self._party is None
 
+    def close(self) -> None:
+        """Close this machine and drop the party with its secrets. It refuses every further request (`OrderError`).
+
+        A machine whose last step repeats stays open, and holds what that step needs. Call this when the session has
+        expired or the sum is known. Closing twice is harmless.
+        """
+        party, self._party = self._party, None
+        if party is not None:
+            vars(party).clear()
+
     def handle(self, request: bytes) -> bytes:
         """Answer one request of the server.
 

@@ -72,6 +72,7 @@ class PartyState(State, kw_only=True):
         entries: A member's accepted entries: the hash E by client.
         seeds: By client, the seeds of the member's sets, joined.
         root: The root that the member has signed; empty before.
+        claims: What the member claims for that root, joined; empty before the first request for it.
         contributors: The contributors of that root, ascending.
         weights: Their weights.
     """
@@ -80,6 +81,7 @@ class PartyState(State, kw_only=True):
     entries: dict[int, bytes] = field(default_factory=dict)
     seeds: dict[int, Secret] = field(default_factory=dict)
     root: bytes = b""
+    claims: bytes = b""
     contributors: tuple[int, ...] = ()
     weights: tuple[int, ...] = ()
 
@@ -120,8 +122,11 @@ class SeedParty(Uncopyable):
         )
 
     def check_entries(self, request: Entries) -> Complaints:
-        """Open the boxes of all entries, and complain of those that are not acceptable (step 1)."""
-        derived = self._derived
+        """Open the boxes of all entries, and complain of those that are not acceptable (step 1).
+
+        A member that is a client too and was not asked for its vector is not asked for it any more: it forgets it.
+        """
+        derived, self.state.vector = self._derived, _EMPTY
         self._check_clients(request.clients)
         size = derived.entry_bytes
         if len(request.entries) != size * len(request.clients):
@@ -158,8 +163,6 @@ class SeedParty(Uncopyable):
         except hpke.BoxNotOpened:
             raise _Refused(Reason.DOES_NOT_OPEN) from None
         numbers = derived.sets.of(own)
-        if len(seeds) != SEED_BYTES * len(numbers):
-            raise _Refused(Reason.DOES_NOT_OPEN)
         for place, number in enumerate(numbers):
             seed = Secret(seeds[place * SEED_BYTES : (place + 1) * SEED_BYTES])
             expected = entry.seed_hashes[number * HASH_BYTES : (number + 1) * HASH_BYTES]
@@ -181,7 +184,8 @@ class SeedParty(Uncopyable):
             minimum=max(derived.session.threshold, keyholder.minimum_contributors),
             root=root,
         )
-        self.state.root, self.state.contributors, self.state.weights = root, contributors, weights
+        self.state.root, self.state.claims = root, b""
+        self.state.contributors, self.state.weights = contributors, weights
         self.state.seeds = {client: self.state.seeds[client] for client in contributors}
         return Agreement(memoryview(self._sign(AGREEMENT, root)))
 
@@ -205,7 +209,10 @@ class SeedParty(Uncopyable):
             raise RemoteError("weights: expected 1 for each contributor, found others")
 
     def open_sum(self, certificate: Certificate) -> SumShares:
-        """Claim and reveal openings for the root that this member and a quorum have signed (step 3)."""
+        """Claim and reveal openings for the root that this member and a quorum have signed (step 3).
+
+        The claims are computed once. A request that comes again costs the openings that it asks for.
+        """
         derived, (_, share) = self._derived, self._as_member()
         self._check_certificate(certificate)
         numbers = derived.sets.of(share.index - 1)
@@ -213,13 +220,16 @@ class SeedParty(Uncopyable):
             raise RemoteError("sets: expected numbers of this member's sets in ascending order, found others")
         claims, sums = list[bytes](), list[bytes]()
         for place, number in enumerate(numbers):
+            if self.state.claims and number not in certificate.sets:
+                continue
             opening = derived.pads.opening(self._set_keys(place, number), self.state.weights)
-            claims.append(derived.claim(self.state.root, number, opening))
+            if not self.state.claims:
+                claims.append(derived.claim(self.state.root, number, opening))
             if number in certificate.sets:
                 sums.append(opening)
-        claimed = b"".join(claims)
-        signature = self._sign(CLAIMS, self.state.root + hash_of(claimed))
-        return SumShares(memoryview(claimed), memoryview(signature), memoryview(b"".join(sums)))
+        self.state.claims = self.state.claims or b"".join(claims)
+        signature = self._sign(CLAIMS, self.state.root + hash_of(self.state.claims))
+        return SumShares(memoryview(self.state.claims), memoryview(signature), memoryview(b"".join(sums)))
 
     def _set_keys(self, place: int, number: int) -> list[SetKeys]:
         """Return each contributor's keys of one set, the member's set number `place`."""
