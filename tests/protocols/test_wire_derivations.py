@@ -34,6 +34,9 @@ CONSTANTS: Final[dict[str, dict[str, Any]]] = {
     "seeds": {
         "adversaries": BOTH,
         "needs_committee": True,
+        "headroom": False,
+        "pads": "stream",
+        "value_bits": None,
         "experimental": "its argument has not been reviewed outside the project",
     },
     "plain": {},

@@ -17,7 +17,7 @@ def test_committee_with_a_key_is_described_by_its_threshold_and_fingerprint() ->
 @pytest.mark.parametrize(
     ("members", "colluding", "quorum", "verified"),
     [
-        (5, 1, 3, "at least 3 answers decide it, so every sum is verified if at most 1 members lie"),
+        (5, 1, 4, "at least 3 answers decide it, so every sum is verified if at most 1 members lie"),
         (5, 2, 4, "at least 5 answers decide it, so every sum is verified if at most 2 members lie"),
         (2, 1, 2, "no sum is verified, since that takes 3 members if 1 may lie, and there are 2"),
     ],

@@ -218,7 +218,8 @@ def test_party_that_lacks_a_key_refuses(
 def test_offer_of_a_protocol_whose_committee_nodes_cannot_read_is_refused() -> None:
     """A coordinator names `SeedSum`, and this party has another kind of committee. It must not join the session."""
     case = offered("oneshot")
-    offer = with_fields(case.offer, protocol="seeds", parameters={"adversary": "curious"})
+    parameters = {"adversary": "curious", "headroom": False, "pads": "stream", "value_bits": None}
+    offer = with_fields(case.offer, protocol="seeds", parameters=parameters)
     with pytest.raises(MalformedMessage, match="expected one with a SeedCommittee, found ThresholdKey"):
         offer.build(None, committee_keys.threshold_key())
 
