@@ -23,13 +23,12 @@ from dp.reporting.report import BudgetReport
 from protocols import Adversary
 from secagg.aggregation.encoding import Encoding
 from secagg.aggregation.mean import SecureMean
-from secagg.checks import listed
 from secagg.errors import MissingExtraError
 from secagg.privacy.clipping import clip_in_words, model_parameters
 from secagg.privacy.example_level import ExampleLevel
 from secagg.privacy.noise import in_words
 from secagg.reports import charts
-from secagg.reports.committee import committee_in_words
+from secagg.reports.committee import answers_in_words, committee_in_words
 from secagg.reports.costs import Cost, costs, quantity
 from secagg.reports.earlier_ledgers import with_earlier
 from secagg.reports.wording import assumed_server, protection, rounding_in_words
@@ -238,7 +237,7 @@ class RunReport:
         return (
             ("Protocol", str(mean.protocol)),
             *committee,
-            *self._answers,
+            *answers_in_words(self.rounds),
             ("Server assumed", assumed_server(self.config.protocol, self.config.adversary, trust=self.noise_from)),
             ("Withstands", self.cohort.in_words),
             ("Its steps", ", ".join(stage.replace("_", " ") for stage in self.stages)),
@@ -251,21 +250,6 @@ class RunReport:
             ("Noise", noise),
             ("Rounding", self._rounding),
         )
-
-    @property
-    def _answers(self) -> tuple[tuple[str, str], ...]:
-        """What is to be said of the committee's answers, with a heading; nothing if all is well."""
-        unverified = sum(not record.verified for record in self.rounds)
-        broke = sorted({party for record in self.rounds for party in record.culprits})
-        complaints = sum(len(record.complaints) for record in self.rounds)
-        said = []
-        if unverified:
-            said.append(f"{unverified} sums are NOT verified: a committee member that lies could have changed them")
-        if broke:
-            said.append(f"parties {listed(broke)} broke the rules and did no harm to a sum")
-        if complaints:
-            said.append(f"committee members complained of clients' messages {complaints} times (metrics.jsonl)")
-        return (("The committee's answers", "; ".join(said)),) if said else ()
 
     @property
     def _rounding(self) -> str:
