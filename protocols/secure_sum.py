@@ -34,6 +34,8 @@ _IN_WORDS: Final[dict[str, str]] = {
     Extra.ATTACHED: "attached secrets",
     Extra.COMMITTEE: "a committee",
     Extra.EXPIRES: "a time at which it expires",
+    Extra.WEIGHTS: "weights",
+    Extra.BATCHES: "batches",
 }
 _HASHED: Final = ("name", "adversaries", "needs_committee", "experimental")
 """The class variables that the digest hashes if a protocol annotates them."""
@@ -106,13 +108,15 @@ class Finish:
     """The end of a sum.
 
     Attributes:
-        total: Shape `(length,)`, uint64: the sum of the contributors' vectors modulo the session's modulus.
+        total: Shape `(length,)`, uint64: the sum of the contributors' vectors, each times its weight, modulo the
+            session's modulus.
         contributors: Ids of the clients whose vectors are in the sum, ascending.
         attached: By contributor, its attached secrets in the session's order; None for a secret that is not opened.
         verified: False if a party that opened the sum could have made it wrong without being noticed, although the
             protocol would notice that in a larger committee.
         culprits: Ids of parties that were shown to break the rules and did no harm to the sum.
         complaints: What committee members said of clients' messages, by member and client.
+        weights: By contributor, the weight of its vector; empty in a session without weights, where each is 1.
     """
 
     total: Vector
@@ -121,6 +125,7 @@ class Finish:
     verified: bool = True
     culprits: frozenset[int] = frozenset()
     complaints: tuple[Complaint, ...] = ()
+    weights: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ class Outcome:
         cost: Bytes and seconds.
         verified: See `Finish.verified`.
         culprits: See `Finish.culprits`.
+        weights: See `Finish.weights`.
         complaints: See `Finish.complaints`.
     """
 
@@ -82,6 +83,7 @@ class Outcome:
     verified: bool = True
     culprits: frozenset[int] = frozenset()
     complaints: tuple[Complaint, ...] = ()
+    weights: Mapping[int, int] = field(default_factory=dict)
 
 
 def _no_clock() -> float:
@@ -161,6 +163,7 @@ def simulate(
         verified=progress.verified,
         culprits=progress.culprits,
         complaints=progress.complaints,
+        weights=progress.weights,
     )
 
 

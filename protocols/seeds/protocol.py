@@ -102,7 +102,9 @@ class SeedSum(SecureSum):
     name: ClassVar[str] = "seeds"
     wire: ClassVar[int] = 1
     adversaries: ClassVar[tuple[Adversary, ...]] = (Adversary.CURIOUS, Adversary.MALICIOUS)
-    accepts: ClassVar[frozenset[Extra]] = frozenset((Extra.ROSTER, Extra.COMMITTEE, Extra.EXPIRES))
+    accepts: ClassVar[frozenset[Extra]] = frozenset(
+        (Extra.ROSTER, Extra.COMMITTEE, Extra.EXPIRES, Extra.WEIGHTS, Extra.BATCHES)
+    )
     needs_committee: ClassVar[bool] = True
     shards: ClassVar[bool] = True
     experimental: ClassVar[str] = "its argument has not been reviewed outside the project"
@@ -217,7 +219,8 @@ class SeedSum(SecureSum):
                 return StreamPads(session)
             case PadKind.LATTICE:
                 seed = hashlib.sha256(b"secagg seeds lattice v1" + digest).digest()
-                return LatticePads(session, seed=seed, value_bits=self.value_bits, headroom=self.headroom)
+                sets = seed_committee(session).sets.count
+                return LatticePads(session, seed=seed, sets=sets, value_bits=self.value_bits, headroom=self.headroom)
             case _:
                 assert_never(self.pads)
 

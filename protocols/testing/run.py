@@ -1,6 +1,7 @@
 """A driver for tests: all parties of one sum, step by step, and checkpoints from which a test can go on many times."""
 
 import copy
+import operator
 from collections.abc import Collection, Mapping, Sequence
 from typing import Self
 
@@ -15,10 +16,19 @@ from protocols.testing.repeatable import SNAPSHOT_KEY, repeatable_entropy
 from protocols.testing.scenario import Scenario
 
 
-def exact_sum(inputs: Mapping[int, Vector], contributors: Sequence[int], modulus: int) -> list[int]:
-    """Return the sum of the contributors' vectors modulo `modulus`, computed with Python's own integers."""
+def exact_sum(
+    inputs: Mapping[int, Vector],
+    contributors: Sequence[int],
+    modulus: int,
+    weights: Mapping[int, int] | None = None,
+) -> list[int]:
+    """Return the sum of the contributors' vectors modulo `modulus`, computed with Python's own integers.
+
+    Each vector counts as often as its weight says; once, if it has none.
+    """
+    times = [(weights or {}).get(client, 1) for client in contributors]
     columns = zip(*(inputs[client].tolist() for client in contributors), strict=True)
-    return [sum(column) % modulus for column in columns]
+    return [sum(map(operator.mul, times, column)) % modulus for column in columns]
 
 
 class ProtocolRun:
@@ -113,7 +123,7 @@ class ProtocolRun:
             outcome.total.dtype == np.uint64
             and outcome.contributors == tuple(sorted(set(outcome.contributors)))
             and len(outcome.contributors) >= session.threshold
-            and outcome.total.tolist() == exact_sum(self.inputs, outcome.contributors, session.modulus)
+            and outcome.total.tolist() == exact_sum(self.inputs, outcome.contributors, session.modulus, outcome.weights)
         )
 
     def refusal(self, sender: int, reply: bytes) -> RemoteError | None:
@@ -160,6 +170,8 @@ class _NoOpenings:
         contributors: tuple[int, ...],
         minimum: int,
         root: bytes = b"",
+        weights: tuple[int, ...] = (),
+        batches: bool = False,
     ) -> None:
         """See `OpeningRecord.record`."""
 

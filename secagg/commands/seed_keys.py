@@ -122,7 +122,8 @@ def account(out: Path, committee: SeedCommittee) -> Iterator[str]:
     yield f"  pin, the same in all epochs, to be compared over such a channel by all clients: {committee.pin.hex()}"
     yield f"  fingerprint of this epoch: {committee.fingerprint.hex()}"
     yield f"  secrecy: at most {colluding} corrupt members learn only the sums that are opened"
-    yield f"  availability: members agree on a sum if at most {members - quorum} of them are absent"
+    absent = members - max(quorum, committee.sets.needed)
+    yield f"  availability: a sum can be opened if at most {absent} members are absent"
     yield f"  one sum in each session, with any server: if at most {colluding} members are corrupt"
     yield f"  wrong answers: {_decided(members, colluding)}"
     yield f"  cost: a client draws {committee.sets.count} seeds, of which a member gets {committee.sets.held}"

@@ -186,6 +186,8 @@ class _NoOpenings:
         contributors: tuple[int, ...],
         minimum: int,
         root: bytes = b"",
+        weights: tuple[int, ...] = (),
+        batches: bool = False,
     ) -> None:
         """Note nothing."""
 

@@ -267,7 +267,7 @@ def _lattice_sum(folder: Path) -> Target:
         whole = len(data) // 8 * 8
         words = np.frombuffer(data[:whole], dtype="<u8").astype(np.uint64)
         shape.open(
-            words[:-1], key_sum=coefficients + int(words[-1] % 5), seed=seed, contributors=1 + int(words[-1] % 2)
+            words[:-1], key_sum=coefficients + int(words[-1] % 5), seed=seed, weights=(1,) * (1 + int(words[-1] % 2))
         )
 
     return Target(

@@ -21,7 +21,7 @@ from protocols.errors import (
 )
 from protocols.identity import Signatures
 from protocols.machine import Client
-from protocols.replay import MemoryOpenings
+from protocols.replay import MemoryOpenings, Opened
 from protocols.seeds.derived import hash_of
 from protocols.seeds.messages import Certificate, Complaints, Entries, Proposal, SumShares
 from protocols.seeds.party import AGREEMENT, CLAIMS, COMPLAINT, ENTRY, Reason, SeedParty
@@ -282,8 +282,9 @@ def test_agreement_is_a_signature_over_the_root_and_the_record_has_the_root(serv
     root = DERIVED.root(IN_ORDER, (1,) * 5, entries)
     assert signature == signed(AGREEMENT, root)
     share = SCENARIO.key_shares[FIRST]
-    assert record._sessions == {(share.record_key, SCENARIO.session.session_id): root}
-    assert record._opened == {b"round 1": [(IN_ORDER, 3)]}
+    opened = Opened(contributors=IN_ORDER, weights=(), minimum=3, rooted=True)
+    assert record._sessions == {(share.record_key, SCENARIO.session.session_id): {root: opened}}
+    assert record._contexts == {b"round 1": [opened]}
 
 
 def test_member_signs_one_root_of_a_session_also_after_a_restart(server: WilfulServer) -> None:

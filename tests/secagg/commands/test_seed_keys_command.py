@@ -147,15 +147,15 @@ def test_what_makes_no_committee_is_refused_and_nothing_is_written(tmp_path: Pat
 @pytest.mark.parametrize(
     ("m", "t", "q", "texts"),
     [
-        (2, 1, 2, ("if at most 0 of them are absent", "NOT found, and all sums are marked as unverified. At least 3")),
+        (2, 1, 2, ("if at most 0 members are absent", "NOT found, and all sums are marked as unverified. At least 3")),
         (3, 1, 3, ("a sum with one is refused. With 4 members", "if at most 1 members are corrupt", "draws 3 seeds")),
         (
             7,
             2,
             5,
-            ("if at least 7 members answer, the sum is opened", "at most 2 of them are absent", "draws 21 seeds"),
+            ("if at least 7 members answer, the sum is opened", "at most 2 members are absent", "draws 21 seeds"),
         ),
-        (5, 2, 4, ("with any server: if at most 2 members are corrupt", "a member gets 6")),
+        (5, 2, 4, ("if at most 2 members are corrupt", "if at most 0 members are absent", "a member gets 6")),
     ],
 )
 def test_account_says_what_the_committee_protects_from(m: int, t: int, q: int, texts: tuple[str, ...]) -> None:
