@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from protocols.encrypted.protocol import EncryptedSum
+from protocols.pairwise.protocol import PairwiseMasking
 from protocols.session import Vector
 from secagg.audit.seeds import generator_of
 from secagg.audit.sums.cohort import Cohort
@@ -18,12 +19,11 @@ def reach(cohort: Cohort) -> tuple[int, int]:
     """
     protocol, modulus = cohort.protocol, cohort.session.modulus
     low, high = -(modulus // 2), (modulus - 1) // 2
-    if isinstance(protocol, EncryptedSum):
-        if protocol.headroom:
-            most = high // len(cohort.session.clients)
-            return -most, most
-        if protocol.value_bits is not None:
-            return -(2 ** (protocol.value_bits - 1)), 2 ** (protocol.value_bits - 1) - 1
+    if isinstance(protocol, EncryptedSum | PairwiseMasking) and protocol.headroom:
+        most = high // len(cohort.session.clients)
+        return -most, most
+    if isinstance(protocol, EncryptedSum) and protocol.value_bits is not None:
+        return -(2 ** (protocol.value_bits - 1)), 2 ** (protocol.value_bits - 1) - 1
     return low, high
 
 
