@@ -27,9 +27,9 @@ def reach(cohort: Cohort) -> tuple[int, int]:
     return low, high
 
 
-def random_inputs(cohort: Cohort, seed: bytes) -> dict[int, Vector]:
+def random_inputs(cohort: Cohort, seed: bytes, label: str = "inputs") -> dict[int, Vector]:
     """Return a uniform vector for each client, by id."""
-    session, generator, (low, high) = cohort.session, generator_of(seed, "inputs"), reach(cohort)
+    session, generator, (low, high) = cohort.session, generator_of(seed, label), reach(cohort)
     return {
         client: residues(generator.integers(low, high, session.length, endpoint=True).tolist(), session.modulus)
         for client in session.clients

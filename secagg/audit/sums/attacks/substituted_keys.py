@@ -24,9 +24,10 @@ from protocols.pairwise.messages import (
 )
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
 from secagg.audit.seeds import Tape
-from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, random_inputs, succeeded
+from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, succeeded
 from secagg.audit.sums.attacks.pairwise_server import ADVERTISE, MASK, SHARE, ask, derived_of, pairwise_cohort
 from secagg.audit.sums.cohort import Cohort
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.stepwise import Stepwise, codec_of
 from secagg.audit.sums.subject import SumSubject
 
