@@ -26,17 +26,14 @@ COMMITTEE: Final = {
     "value_bits": None,
 }
 CONSTANTS: Final[dict[str, dict[str, Any]]] = {
-    "secagg": {"adversaries": BOTH},
-    "secagg-plus": {"adversaries": BOTH},
+    "secagg": {"adversaries": BOTH, "headroom": False},
+    "secagg-plus": {"adversaries": BOTH, "headroom": False},
     "lightsecagg": {"adversaries": ["curious"]},
     "paillier": COMMITTEE,
     "oneshot": {**COMMITTEE, "experimental": "there is no proof against a malicious server"},
     "seeds": {
         "adversaries": BOTH,
         "needs_committee": True,
-        "headroom": False,
-        "pads": "stream",
-        "value_bits": None,
         "experimental": "its argument has not been reviewed outside the project",
         "pads": "stream",
         "headroom": False,

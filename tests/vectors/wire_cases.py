@@ -69,6 +69,22 @@ CASES: Final[dict[str, list[Case]]] = {
             "attached": [[0, 0], [1, 2]],
             "drops": {"confirm_survivors": [3]},
         },
+        {
+            "name": "secaggplus_three_entries_share_a_word_one_drops_after_sharing",
+            "protocol": {
+                "name": "secagg-plus",
+                "adversary": "curious",
+                "neighbours": 4,
+                "share_threshold": 3,
+                "headroom": True,
+            },
+            "clients": [1, 2, 3, 4, 5, 6, 7],
+            "threshold": 4,
+            "length": 8,
+            "modulus": 2**21,
+            "attached": [],
+            "drops": {"mask_input": [4]},
+        },
     ],
     "lightsecagg": [
         {
