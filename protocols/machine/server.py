@@ -124,7 +124,8 @@ class Server:
         The requests are for the clients that have not handed in. They are the same as before: a client that works on
         one already needs no other. Clients of a batch that has failed after its first step are in no later one.
 
-        Take a snapshot after this call. An older one would release the batch before it again, and nothing else.
+        Take a snapshot after this call. An older one would release the batch before it again, and nothing else. Keep
+        each reply until a snapshot holds it, since clients do not send again.
 
         Raises:
             OrderError: No batch has ended, or the session has no batches.

@@ -38,6 +38,8 @@ WITH: dict[Extra, dict[str, Any]] = {
     Extra.ATTACHED: {"attached": (Opening(least_dropped=1, most_dropped=1),)},
     Extra.COMMITTEE: {"committee": committee_of((7, 8, 9))},
     Extra.EXPIRES: {"expires": 7},
+    Extra.WEIGHTS: {"weights": (1, 2)},
+    Extra.BATCHES: {"batches": True},
 }
 PROTOCOLS: dict[str, SecureSum] = {
     "secagg": SecAgg(),
@@ -154,7 +156,9 @@ def test_protocol_without_a_wire_number_cannot_be_made() -> None:
 def test_transcript_names_every_field_once() -> None:
     """A field that is younger than the digest's first version is named if it is set."""
     fields_of = {each.name for each in fields(Session)}
-    for given, expected in ((session(**WITH[Extra.EXPIRES]), fields_of), (session(), fields_of - {"expires"})):
+    younger = (Extra.EXPIRES, Extra.WEIGHTS, Extra.BATCHES)
+    whole = session(**WITH[Extra.EXPIRES] | WITH[Extra.WEIGHTS] | WITH[Extra.BATCHES])
+    for given, expected in ((whole, fields_of), (session(), fields_of - set(younger))):
         names = ", ".join(name for name, _ in given.transcript()).split(", ")
         assert sorted(names) == sorted(expected)
 

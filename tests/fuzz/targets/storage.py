@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -27,7 +27,7 @@ from tests.vectors.recorded import VECTORS
 
 _KEYS: Final = VECTORS / "keys" / "committee"
 _SESSIONS: Final = ("sessions.sqlite", "sessions-2.sqlite", "sessions-1.sqlite")
-_OPENINGS: Final = ("openings.sqlite", "openings-1.sqlite")
+_OPENINGS: Final = ("openings.sqlite", "openings-2.sqlite", "openings-1.sqlite")
 
 
 def entries() -> list[Entry]:
@@ -210,21 +210,6 @@ def _write_rows(kind: type[Store], path: Path, data: bytes) -> None:
             f"PRAGMA application_id = {kind.application_id}; PRAGMA user_version = {kind.format_version}; {kind.schema}"
         )
         for row in msgspec.msgpack.decode(data):
-            digest = _row_digest(kind, row)
+            digest = kind._digest(*row)
             marks = ", ".join("?" * (len(row) + 1))
             connection.execute(f"INSERT INTO {kind.table} VALUES ({marks})", (*row, digest))
-
-
-def _row_digest(kind: type[Store], row: list[Any]) -> bytes:
-    """Return the digest of a row as `secagg.storage` defines it."""
-    if kind is SessionStore:
-        identity, session_id, number, counted, context, committee = row
-        sizes = _sizes(number, counted, len(session_id), len(context), len(committee))
-        return hashlib.sha256(identity + sizes + session_id + context + committee).digest()
-    key, session_id, hashed, packed, minimum, root = row
-    sizes = _sizes(len(session_id), minimum, len(root))
-    return hashlib.sha256(key + hashed + sizes + session_id + root + packed).digest()
-
-
-def _sizes(*numbers: int) -> bytes:
-    return b"".join(number.to_bytes(8, "big", signed=True) for number in numbers)

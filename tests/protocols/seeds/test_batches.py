@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from protocols.errors import MalformedMessage, OrderError, RemoteError, TooFewSurvivors
 from protocols.machine import Client, Continue, Server
@@ -272,3 +274,56 @@ def test_member_keeps_seeds_of_clients_that_may_be_in_a_later_batch_and_no_other
     run.deliver(run.replies())
     assert set(member_of(run)._party.state.seeds) == set(SECOND)
     assert set(member_of(run)._party.state.entries) == {*FIRST, *SECOND}
+
+
+# Any order.
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.data())
+def test_batches_are_exact_and_disjoint_whatever_arrives_when_and_whoever_restarts(data: st.DataObject) -> None:
+    """Clients arrive in any step; the server and one member restart in any step; one member may be silent in a step."""
+    scenario = batched()
+    run, messages = started(scenario)
+    outside, seen = set(NINE), set[int]()
+
+    def arrive(what: str) -> None:
+        for client in sorted(data.draw(st.sets(st.sampled_from(sorted(outside))), label=what)) if outside else ():
+            run.server.receive(client, messages[client])
+            outside.discard(client)
+
+    def restart(step: str) -> None:
+        if data.draw(st.booleans(), label=f"restart in {step}"):
+            kept = run.server.snapshot(SNAPSHOT_KEY, entropy=repeatable_entropy(b"server"))
+            run.server = Server.restore(scenario.protocol, scenario.session, kept, key=SNAPSHOT_KEY)
+            member = data.draw(st.sampled_from(MEMBERS[:4]))
+            sealed = run.clients[member].snapshot(SNAPSHOT_KEY)
+            run.clients[member] = scenario.restored(
+                member, sealed, repeatable_entropy(b"again"), run.records[member], run.openings[member]
+            )
+
+    for _ in range(data.draw(st.integers(1, 3), label="batches")):
+        arrive("first step")
+        restart("first step")
+        in_time = set(NINE) - outside - seen
+        try:
+            progress = run.server.advance()
+        except TooFewSurvivors:
+            assert len(in_time) < scenario.session.threshold
+            next_batch(run)
+            continue
+        seen |= in_time
+        silent = data.draw(st.sampled_from([None, *MEMBERS[:4]]), label="silent in the last step")
+        while isinstance(progress, Continue):
+            run.progress = progress
+            restart(progress.step)
+            for member, request in progress.requests.items():
+                if progress.step == "open_sum" and member == silent:
+                    continue
+                run.server.receive(member, run.clients[member].handle(request))
+            arrive(progress.step)
+            progress = run.server.advance()
+        assert run.is_exact(progress)
+        assert set(progress.contributors) == in_time
+        next_batch(run)
+    assert run.server.missing == outside

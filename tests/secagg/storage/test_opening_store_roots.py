@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import given, settings
@@ -40,11 +40,20 @@ def opens(
     key: bytes = KEY,
     context: bytes = b"round 1",
     minimum: int = 5,
+    weights: tuple[int, ...] = (),
+    batches: bool = False,
 ) -> str:
     """Return what the record says: "yes", or the name of its refusal."""
     try:
         record.record(
-            key=key, session_id=session_id, context=context, contributors=contributors, minimum=minimum, root=root
+            key=key,
+            session_id=session_id,
+            context=context,
+            contributors=contributors,
+            minimum=minimum,
+            root=root,
+            weights=weights,
+            batches=batches,
         )
     except (SessionReused, UnsafeOpening) as error:
         return type(error).__name__
@@ -90,6 +99,9 @@ CALL: Final = st.tuples(
     st.sampled_from([ONE, TWO]),
     st.sampled_from([b"", ROOT, ROOT_2]),
     st.sets(st.integers(0, 5), min_size=1).map(lambda clients: tuple(sorted(clients))),
+    st.sampled_from([b"round 1", b"round 2"]),
+    st.sampled_from([1, 1, 2**64 - 1]),
+    st.booleans(),
 )
 
 
@@ -97,18 +109,74 @@ CALL: Final = st.tuples(
 @given(st.lists(CALL, max_size=20), st.integers(0, 20))
 def test_store_does_with_roots_as_the_record_in_memory(
     tmp_path_factory: pytest.TempPathFactory,
-    asked: list[tuple[bytes, bytes, bytes, tuple[int, ...]]],
+    asked: list[tuple[bytes, bytes, bytes, tuple[int, ...], bytes, int, bool]],
     reopened_at: int,
 ) -> None:
     path = tmp_path_factory.mktemp("store") / "openings"
     store, memory = OpeningStore.create(path), MemoryOpenings()
-    for index, (key, session_id, root, contributors) in enumerate(asked):
+    for index, (key, session_id, root, contributors, context, weight, batches) in enumerate(asked):
         if index == reopened_at:
             store.close()
             store = OpeningStore(path)
-        said = [opens(record, session_id, root, contributors, key=key, minimum=2) for record in (store, memory)]
+        weights = (weight,) * len(contributors) if root else ()
+        said = [
+            opens(
+                record,
+                session_id,
+                root,
+                contributors,
+                key=key,
+                context=context,
+                minimum=2,
+                weights=weights,
+                batches=batches,
+            )
+            for record in (store, memory)
+        ]
         assert said[0] == said[1]
     store.close()
+
+
+@pytest.mark.parametrize("kind", ["store", "memory"])
+def test_batches_of_a_session_and_sums_of_a_context_are_the_same_or_disjoint(path: Path, kind: str) -> None:
+    record: OpeningStore | MemoryOpenings = OpeningStore.create(path) if kind == "store" else MemoryOpenings()
+    assert opens(record, ONE, ROOT, (1, 2, 3), weights=(1, 1, 2), batches=True) == "yes"
+    assert opens(record, ONE, ROOT_2, (4, 5), batches=True) == "yes"
+    assert opens(record, ONE, bytes(32), (6, 7)) == "SessionReused"
+    assert opens(record, ONE, b"", (6, 7), batches=True) == "SessionReused"
+    for contributors, weights in (((1, 2, 3), ()), ((1, 2, 3), (2, 1, 1)), ((3, 4), ()), ((*range(3, 40),), ())):
+        for session_id, context in ((ONE, b"round 1"), (ONE, b"round 2"), (TWO, b"round 1")):
+            said = opens(record, session_id, bytes(32), contributors, weights=weights, batches=True, context=context)
+            assert said == "UnsafeOpening"
+    assert opens(record, TWO, b"", tuple(range(3, 40)), minimum=1) == "UnsafeOpening"
+    assert opens(record, TWO, bytes(32), (1, 2, 3), weights=(1, 1, 2), key=OTHER) == "yes"
+    assert opens(record, TWO, b"", (4, 5)) == "yes"
+    assert opens(record, b"a session's id 3", ROOT, tuple(range(3, 40)), context=b"round 2") == "yes"
+    if isinstance(record, OpeningStore):
+        record.close()
+
+
+@pytest.mark.parametrize("weights", [(1, 2), (1,), (0, 1, 1), (1, 1, 2**64), (1, 1, 1.0), [1, 1, 1], None])
+def test_weights_that_do_not_fit_are_refused_and_the_store_stays_open(path: Path, weights: Any) -> None:
+    with OpeningStore.create(path) as store:
+        with pytest.raises(ParameterError, match="weights: expected"):
+            opens(store, ONE, ROOT, (1, 2, 3), weights=weights)
+        with pytest.raises(ParameterError, match="of a sum with a root, or none"):
+            opens(store, ONE, b"", (1, 2, 3), weights=(1, 1, 1))
+        assert opens(store, ONE, ROOT, (1, 2, 3), weights=(1, 1, 1)) == "yes"
+
+
+def test_batches_are_taken_over_unless_they_have_clients_in_common(path: Path) -> None:
+    second, third = path.with_name("second"), path.with_name("third")
+    with OpeningStore.create(path) as one, OpeningStore.create(second) as two, OpeningStore.create(third) as three:
+        assert opens(one, ONE, ROOT, (1, 2), batches=True) == "yes"
+        assert opens(two, ONE, ROOT_2, (3, 4), weights=(5, 5), batches=True) == "yes"
+        assert opens(three, ONE, ROOT_2, (2, 3), batches=True) == "yes"
+        one.take_over(two)
+        assert opens(one, ONE, ROOT_2, (3, 4), weights=(5, 5), batches=True) == "yes"
+        assert opens(one, ONE, bytes(32), (4, 5), batches=True) == "UnsafeOpening"
+        with pytest.raises(StoreCorrupt, match="Nothing has been taken over"):
+            one.take_over(three)
 
 
 def test_roots_are_taken_over_and_two_roots_of_one_session_are_a_contradiction(path: Path) -> None:
