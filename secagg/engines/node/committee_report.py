@@ -102,7 +102,7 @@ def committee_faults(home: Home, kinds: Sequence[type[SecureSum]]) -> Iterator[s
         yield (
             f"{PUBLIC_NAME}: expected a committee for {', '.join(kind.name for kind in kinds)}, found "
             f"{'one by replicated seeds' if isinstance(key, SeedCommittee) else 'one with a dealer'}. Copy the right "
-            "the file into the home, and compare its fingerprint or its pin."
+            "file into the home, and compare its fingerprint or its pin."
         )
 
 
