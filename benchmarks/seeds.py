@@ -114,7 +114,7 @@ def scenario(
 def seed_scenario(members: int, colluding: int, pads: PadKind) -> Scenario:
     """Return a session with a committee of replicated seeds."""
     issued = [MemberCertificate.issue(fixed_identity(place), 0, NOW, LATER) for place in range(members)]
-    agreeing = quorum(members, colluding, Adversary.MALICIOUS)
+    agreeing = quorum(members, colluding)
     key = SeedCommittee(certificates=tuple(each for each, _ in issued), colluding=colluding, quorum=agreeing)
     shares = {
         IDS[place]: MemberShare(key, place + 1, fixed_identity(place), epoch) for place, (_, epoch) in enumerate(issued)

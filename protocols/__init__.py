@@ -33,7 +33,7 @@ from protocols.pairwise.protocol import SecAgg, SecAggPlus
 from protocols.plain import PlainSum
 from protocols.registry import available, load, loadable
 from protocols.replay import MemoryOpenings, MemoryRecord, OpeningRecord, SessionRecord
-from protocols.secure_sum import Finish, Role, SecureSum, Step
+from protocols.secure_sum import Complaint, Finish, Role, SecureSum, Step
 from protocols.seeds import EpochKey, MemberCertificate, MemberShare, SeedCommittee, SeedSum
 from protocols.session import Extra, Opening, Participant, Session
 from protocols.simulate import Cost, Outcome, Transmission, simulate
@@ -51,6 +51,7 @@ __all__ = [
     "Committee",
     "CommitteeKey",
     "CommitteeShare",
+    "Complaint",
     "Continue",
     "Cost",
     "DamagedSnapshot",

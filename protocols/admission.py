@@ -61,7 +61,7 @@ def _as_client(protocol: SecureSum, session: Session, client: int, terms: Client
         return
     if type(terms) is not ClientTerms:
         raise ParameterError("terms: expected a ClientTerms, since the session has a roster, found another value")
-    terms.accept(client=client, clients=session.clients, threshold=session.threshold, roster=session.roster)
+    terms.accept(client=client, threshold=session.threshold, roster=session.roster)
     if session.committee is not None:
         terms.accept_committee(session.committee.key)
     # The server chooses which clients of the roster it invites: it may invite every corrupt one.

@@ -46,6 +46,8 @@ def pack(vector: Words, modulus: int) -> bytes:
     Raises:
         ValueError: An entry is at or above the modulus.
     """
+    if modulus == 2 ** (8 * vector.itemsize):
+        return vector.astype(word_dtype(modulus), copy=False).tobytes()  # Each entry fills its word.
     layout = _Layout(modulus, vector.size)
     packed = io.BytesIO(bytes(packed_bytes(vector.size, modulus)))  # `getvalue` returns its bytes without a copy.
     for start in range(0, vector.size, layout.entries):

@@ -15,6 +15,9 @@ that differs from an earlier one of the same context, but in fewer clients than 
 member applies this rule when it decrypts. A client applies it in the step that reveals: with pairwise masks when it
 reveals secret shares for the survivors, and in LightSecAgg when it sends the sum of its coded shares.
 
+That rule compares pairs of sets. In a protocol with roots (`SeedSum`) the rule is stricter, and holds for any number of
+sums: the contributors and their weights are the same, or the contributors are disjoint (`check_disjoint`).
+
 What this gives for clients: let A and B be the contributors of two sums under one context, u the number of clients in
 A or B, and t the smaller of the two sessions' thresholds. Suppose that at most c clients are corrupt and break the
 rule, that each sum was opened by the replies of at least t of its contributors, and that 2t > u + c. At least 2t - u
@@ -46,6 +49,7 @@ The number r depends on the protocol (`SecureSum.least_repliers`):
 
 import hashlib
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from protocols.crypto.integers import shown
@@ -222,25 +226,90 @@ class OpeningRecord(Protocol):
         contributors: tuple[int, ...],
         minimum: int,
         root: bytes = b"",
+        weights: tuple[int, ...] = (),
+        batches: bool = False,
     ) -> None:
         """Note, durably before it returns, that a sum is about to be opened.
 
         Args:
             key: 32 bytes that identify a committee member's key share or identity (`Keyholder.fingerprint`), or a
-                client (`client_key`). A session may be opened once with each key.
+                client (`client_key`). A session may be opened once with each key, or once for each batch.
             session_id: The session's id.
             context: The session's context.
             contributors: Ids of the clients whose inputs are in the sum, ascending.
             minimum: The smallest number of clients in which another set of contributors under this context, earlier or
                 later, must differ from this one.
             root: 32 bytes that stand for everything that is opened, in a protocol whose party may then open the same
-                again, after a restart; otherwise empty.
+                again, after a restart; otherwise empty. Of two sums of which one has a root, the contributors must be
+                the same with the same weights, or disjoint (`check_disjoint`).
+            weights: The contributors' weights in the sum, in a protocol with roots; empty if each counts once.
+            batches: Whether the session may have several sums, with a root each, whose contributors are disjoint.
 
         Raises:
-            SessionReused: A sum of this session was opened with this key before, without a root or with another one.
-            UnsafeOpening: A sum was opened under this context, with this key or another, whose contributors are not
-                the same but differ in fewer clients than this minimum, or than the minimum of that sum.
+            SessionReused: A sum of this session was opened with this key before, without a root or with another one,
+                and the session has no batches.
+            UnsafeOpening: A sum was opened under this context, with this key or another, or in this session. Its
+                contributors are not the same but differ in fewer clients than this minimum, or than the minimum of
+                that sum; or one of the two has a root, and they are neither the same with the same weights nor
+                disjoint.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A sum that was opened: what a record compares it by.
+
+    Attributes:
+        contributors: Ids of the clients whose inputs are in the sum, ascending.
+        weights: Their weights in the sum; empty if each is 1.
+        minimum: The smallest number of clients in which another set of contributors must differ, if no root is known.
+        rooted: Whether it has a root.
+    """
+
+    contributors: tuple[int, ...]
+    weights: tuple[int, ...]
+    minimum: int
+    rooted: bool
+
+    @classmethod
+    def of(cls, contributors: tuple[int, ...], weights: tuple[int, ...], minimum: int, root: bytes) -> "Opened":
+        """Return what a record compares of a sum, after checking its weights.
+
+        Raises:
+            ParameterError: There are weights without a root, or not one for each contributor.
+        """
+        if weights and (not root or len(weights) != len(contributors)):
+            raise ParameterError(
+                f"weights: expected one for each of {len(contributors)} contributors of a sum with a root, or none, "
+                f"found {len(weights)}"
+            )
+        return cls(contributors, () if set(weights) <= {1} else weights, minimum, bool(root))
+
+    def check(self, earlier: "Opened") -> None:
+        """Raise `UnsafeOpening` if this sum and an earlier one together tell too much."""
+        if self.rooted or earlier.rooted:
+            check_disjoint(self, earlier)
+        else:
+            check_apart(self.contributors, earlier.contributors, max(self.minimum, earlier.minimum))
+
+
+def check_disjoint(one: Opened, other: Opened) -> None:
+    """Raise `UnsafeOpening` unless two sums have the same contributors with the same weights, or none in common.
+
+    Any number of sums of which each two satisfy this tell no more than the different ones of them do: each client is in
+    one of these only. Pairs of sets that are far apart do not have this property: of S, T and the union of S and T with
+    one more client, each two may differ in many clients, and together they show that client's vector.
+    """
+    if (one.contributors, one.weights) == (other.contributors, other.weights):
+        return
+    common = len(set(one.contributors) & set(other.contributors))
+    if common:
+        raise UnsafeOpening(
+            "contributors: expected those of an earlier sum under this context or of this session, each with the same "
+            f"weight, or none of them, found a sum that has {common} clients in common with one and is not the same. "
+            "Several such sums would reveal the vectors of few clients. Repeat the sum with the same contributors and "
+            "weights, or sum other clients; never change the context for the same inputs."
+        )
 
 
 def check_apart(contributors: Collection[int], earlier: Collection[int], minimum: int) -> None:
@@ -254,12 +323,27 @@ def check_apart(contributors: Collection[int], earlier: Collection[int], minimum
         )
 
 
+def check_session(others: Collection[bytes], *, root: bytes, batches: bool) -> None:
+    """Raise `SessionReused` if no other sum of a session may be opened with a key.
+
+    Args:
+        others: The roots of the sums of the session that were opened with the key, this one not among them.
+        root: The root of the sum.
+        batches: Whether the session may have several sums.
+    """
+    if others and not (batches and root and all(others)):
+        raise SessionReused(
+            "session: expected one of which no sum was opened with this key, found one of which a sum was opened. Use "
+            "a new session."
+        )
+
+
 class MemoryOpenings:
     """An `OpeningRecord` for simulations and tests: it forgets everything when the process ends."""
 
     def __init__(self) -> None:
-        self._sessions: dict[tuple[bytes, bytes], bytes] = {}
-        self._opened: dict[bytes, list[tuple[tuple[int, ...], int]]] = {}
+        self._sessions: dict[tuple[bytes, bytes], dict[bytes, Opened]] = {}
+        self._contexts: dict[bytes, list[Opened]] = {}
 
     def record(
         self,
@@ -270,14 +354,17 @@ class MemoryOpenings:
         contributors: tuple[int, ...],
         minimum: int,
         root: bytes = b"",
+        weights: tuple[int, ...] = (),
+        batches: bool = False,
     ) -> None:
         """See `OpeningRecord.record`."""
-        if (key, session_id) in self._sessions:
-            if root and self._sessions[key, session_id] == root:
-                return
-            raise SessionReused("this party has opened a sum of this session before")
-        opened = self._opened.setdefault(context, [])  # Opened with any of the party's keys.
-        for earlier, its_minimum in opened:
-            check_apart(contributors, earlier, max(minimum, its_minimum))
-        self._sessions[key, session_id] = root
-        opened.append((contributors, minimum))
+        opened = Opened.of(contributors, weights, minimum, root)
+        of_session = self._sessions.get((key, session_id), {})
+        if root and root in of_session:
+            return
+        check_session(of_session, root=root, batches=batches)
+        of_context = self._contexts.get(context, [])  # Opened with any of the party's keys.
+        for earlier in (*of_context, *of_session.values()):
+            opened.check(earlier)
+        self._sessions.setdefault((key, session_id), {})[root] = opened
+        self._contexts.setdefault(context, []).append(opened)

@@ -34,6 +34,8 @@ _IN_WORDS: Final[dict[str, str]] = {
     Extra.ATTACHED: "attached secrets",
     Extra.COMMITTEE: "a committee",
     Extra.EXPIRES: "a time at which it expires",
+    Extra.WEIGHTS: "weights",
+    Extra.BATCHES: "batches",
 }
 _HASHED: Final = ("name", "adversaries", "needs_committee", "experimental")
 """The class variables that the digest hashes if a protocol annotates them."""
@@ -87,16 +89,34 @@ class Step(Generic[C, S, Request, Reply]):
 
 
 @dataclass(frozen=True, slots=True)
+class Complaint:
+    """What a committee member says of a client's message that it cannot accept. One of the two is at fault.
+
+    Attributes:
+        member: The member.
+        client: The client.
+        reason: What is wrong, in words.
+    """
+
+    member: int
+    client: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The end of a sum.
 
     Attributes:
-        total: Shape `(length,)`, uint64: the sum of the contributors' vectors modulo the session's modulus.
+        total: Shape `(length,)`, uint64: the sum of the contributors' vectors, each times its weight, modulo the
+            session's modulus.
         contributors: Ids of the clients whose vectors are in the sum, ascending.
         attached: By contributor, its attached secrets in the session's order; None for a secret that is not opened.
         verified: False if a party that opened the sum could have made it wrong without being noticed, although the
             protocol would notice that in a larger committee.
-        culprits: Ids of parties that were shown to break the rules while the sum was opened, and did no harm to it.
+        culprits: Ids of parties that were shown to break the rules and did no harm to the sum.
+        complaints: What committee members said of clients' messages, by member and client.
+        weights: By contributor, the weight of its vector; empty in a session without weights, where each is 1.
     """
 
     total: Vector
@@ -104,6 +124,8 @@ class Finish:
     attached: Mapping[int, tuple[Secret | None, ...]] = field(default_factory=dict)
     verified: bool = True
     culprits: frozenset[int] = frozenset()
+    complaints: tuple[Complaint, ...] = ()
+    weights: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +358,6 @@ class SecureSum(ABC):
 
     def digest(self, session: Session) -> bytes:
         """Return 32 bytes over every parameter of protocol and session, bound into every key, message and signature."""
-        agreed = tuple(value for _, values in Session.transcript(session) for value in values)
+        agreed = msgspec.Raw(session.hashed)
         described = ("secagg session", self.wire, self.name, sorted(self._parameters().items()), agreed)
         return hashlib.sha256(msgspec.msgpack.encode(described)).digest()

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final, final
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -26,6 +27,8 @@ MAX_LENGTH = 2**40
 MAX_ATTACHED = 64
 ATTACHED_BYTES = 32
 MAX_TIME = 2**40  # In seconds; about 35,000 years.
+MAX_WEIGHT = 2**16
+MAX_WEIGHTS = 256
 
 
 class Extra(StrEnum):
@@ -42,6 +45,12 @@ class Extra(StrEnum):
 
     EXPIRES = "expires"
     """The time from which on no party answers in the session."""
+
+    WEIGHTS = "weights"
+    """The public weights that a client's vector may have in the sum."""
+
+    BATCHES = "batches"
+    """Several sums of one session, each of other clients."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +84,7 @@ class Opening:
         return self.least_dropped <= dropped <= self.most_dropped
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Session:
     """The agreement of all parties before one secure sum starts.
 
@@ -97,9 +106,14 @@ class Session:
         committee: The committee that opens the sum, in protocols that encrypt under its key; otherwise None.
         expires: The time from which on no party answers in the session, in seconds since 1970-01-01 00:00 UTC, in
             protocols whose keys expire; otherwise None.
+        weights: The weights that a contributor's vector may have in the sum: distinct ints in [1, 2^16], ascending, at
+            most 256. Which client has which weight is public, and is fixed together with the contributors. By default
+            each vector counts once.
+        batches: Whether the session may have several sums, called batches, whose contributors are disjoint. A client
+            that was late for one batch is in a later one.
 
     Raises:
-        ParameterError: A field is out of range.
+        ParameterError: A field is out of range; or the modulus has no room for a sum of ones with the largest weight.
         TypeError: A subclass has added a field that the digest does not hash.
     """
 
@@ -114,6 +128,8 @@ class Session:
     attached: tuple[Opening, ...] = ()
     committee: Committee | None = None
     expires: int | None = None
+    weights: tuple[int, ...] = (1,)
+    batches: bool = False
 
     def __post_init__(self) -> None:
         check_entries(type(self), _entries())  # type: ignore[arg-type]  # mypy asks if its instances are hashable.
@@ -156,6 +172,29 @@ class Session:
             raise ParameterError(
                 f"expires: expected seconds since 1970, an int in [0, {MAX_TIME}], or None, found {shown(self.expires)}"
             )
+        self._check_batches()
+
+    def _check_batches(self) -> None:
+        if type(self.batches) is not bool:
+            raise ParameterError(f"batches: expected a bool, found {type(self.batches).__name__}")
+        if type(self.weights) is not tuple or any(type(weight) is not int for weight in self.weights):
+            raise ParameterError("weights: expected a tuple of ints, found another value")
+        if not 1 <= len(self.weights) <= MAX_WEIGHTS or list(self.weights) != sorted(set(self.weights)):
+            raise ParameterError(
+                f"weights: expected at least one and at most {MAX_WEIGHTS} distinct ints in ascending order, found "
+                "others"
+            )
+        if not 1 <= self.weights[0] <= self.weights[-1] <= MAX_WEIGHT:
+            raise ParameterError(
+                f"weights: expected ints in [1, {MAX_WEIGHT}], found {shown(self.weights[0])} to "
+                f"{shown(self.weights[-1])}"
+            )
+        if self.weights != (1,) and self.weights[-1] * len(self.clients) >= self.modulus:
+            raise ParameterError(
+                f"modulus: expected more than {self.weights[-1] * len(self.clients)}, the largest weight times the "
+                f"number of clients, found {self.modulus}. Weighted sums would wrap around. Use a larger modulus or "
+                "smaller weights."
+            )
 
     @property
     def committee_members(self) -> tuple[int, ...]:
@@ -186,6 +225,11 @@ class Session:
             for name, value in _LATER.items()
             if getattr(self, name) != known[name].default
         )
+
+    @cached_property
+    def hashed(self) -> bytes:
+        """The values of `transcript` in MessagePack: a list of all of them, without the names."""
+        return msgspec.msgpack.encode([value for _, values in Session.transcript(self) for value in values])
 
     def checked(self, vector: ArrayLike) -> Words:
         """Check a client's input, and return a copy of it as words.
@@ -260,7 +304,11 @@ The values are hashed without names. Two sessions still have the same values onl
 values up to `attached` are always there, a committee adds two values and parameters add one.
 """
 
-_LATER: Final[dict[str, Callable[[Session], object]]] = {"expires": lambda session: session.expires}
+_LATER: Final[dict[str, Callable[[Session], object]]] = {
+    "expires": lambda session: session.expires,
+    "weights": lambda session: session.weights,
+    "batches": lambda session: session.batches,
+}
 """The value of each field that is younger than the digest's first version.
 
 Such a field is hashed as a pair of its name and its value, unless it has its default. So a new field changes no digest

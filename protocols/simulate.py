@@ -16,7 +16,7 @@ from protocols.crypto.integers import shown
 from protocols.crypto.secret import Secret
 from protocols.errors import ParameterError, RemoteError
 from protocols.machine import Client, Continue, Server
-from protocols.secure_sum import Finish, SecureSum
+from protocols.secure_sum import Complaint, Finish, SecureSum
 from protocols.session import Session, Vector
 from protocols.terms import ClientTerms, Keyholder
 
@@ -70,6 +70,8 @@ class Outcome:
         cost: Bytes and seconds.
         verified: See `Finish.verified`.
         culprits: See `Finish.culprits`.
+        weights: See `Finish.weights`.
+        complaints: See `Finish.complaints`.
     """
 
     total: Vector
@@ -80,6 +82,8 @@ class Outcome:
     cost: Cost
     verified: bool = True
     culprits: frozenset[int] = frozenset()
+    complaints: tuple[Complaint, ...] = ()
+    weights: Mapping[int, int] = field(default_factory=dict)
 
 
 def _no_clock() -> float:
@@ -158,6 +162,8 @@ def simulate(
         cost=cost,
         verified=progress.verified,
         culprits=progress.culprits,
+        complaints=progress.complaints,
+        weights=progress.weights,
     )
 
 

@@ -114,13 +114,13 @@ class ClientTerms:
             raise UnsafeSession("the key of the session's committee is not the one that this client has pinned")
         check_committee(key, adversarial=self.adversarial, adversary=Adversary.MALICIOUS)
 
-    def accept(self, *, client: int, clients: tuple[int, ...], threshold: int, roster: Roster) -> None:
+    def accept(self, *, client: int, threshold: int, roster: Roster) -> None:
         """Compare what a session says with what this client has pinned.
 
         Raises:
             UnsafeSession: The identities are not the pinned ones, or the threshold is below this client's minimum.
         """
-        if any(self.roster.get(each) != roster[each] for each in clients):
+        if not roster.items() <= self.roster.items():
             raise UnsafeSession("the session names an identity that is not the one in this client's own roster")
         if roster[client] != self.identity.public:
             raise UnsafeSession(f"the session's identity of client {client} is not this client's own identity")

@@ -21,7 +21,10 @@ THREAT_MODEL = ROOT / "threat_model.md"
 DOCS = ROOT / "docs"
 PAGES = (
     THREAT_MODEL,
-    *(DOCS / f"{name}.md" for name in ("glossary", "graph", "lattice-gaussian", "oneshot", "style", "subsampling")),
+    *(
+        DOCS / f"{name}.md"
+        for name in ("glossary", "graph", "lattice-gaussian", "oneshot", "seeds", "style", "subsampling")
+    ),
     *sorted((DOCS / "decisions").glob("0*.md")),
 )
 GROUPS = {"PAIR", "MAL", "LSA", "COM", "DP", "NODE", "KEY", "NOT"}

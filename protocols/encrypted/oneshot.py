@@ -70,7 +70,7 @@ class PaddedVector(Payload):
     def unwrap(self, total: Words, sums: Sequence[int], contributors: int) -> Vector:
         """See `Payload.unwrap`."""
         key_sum = self.digits.unpack(sums, DEGREE)
-        opened = self._pad.open(total, key_sum=key_sum, seed=self._seed, contributors=contributors)
+        opened = self._pad.open(total, key_sum=key_sum, seed=self._seed, weights=(1,) * contributors)
         opened -= np.uint64(contributors * self._values.shift % 2**64)
         return self._values.reduced(opened.view(np.int64))
 

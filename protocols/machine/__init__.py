@@ -22,7 +22,8 @@ The machines enforce these rules:
 
 - A client answers each step at most once, in order, except a step that repeats (`Step.repeats`). A client that is a
   committee member too may miss the rest of its client steps: the first committee step is then accepted. A `Client`
-  closes after its last step, unless that repeats, and after any error.
+  closes after its last step, unless that repeats, and after any error. `Client.close` closes it at any time, and is how
+  the driver drops the secrets of a machine whose last step repeats.
 - A client with a record of sessions notes each step before its reply is made. In the step that sends its vector, the
   same note counts the session. At its cap the client goes no further in a session that does not count yet.
 - In the step that reveals, a client with a record of openings notes the contributors before its reply leaves. It

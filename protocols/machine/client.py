@@ -153,6 +153,16 @@ class Client:
         """Whether this machine has closed and refuses every further request."""
         return self._party is None
 
+    def close(self) -> None:
+        """Close this machine and drop the party with its secrets. It refuses every further request (`OrderError`).
+
+        A machine whose last step repeats stays open, and holds what that step needs. Call this when the session has
+        expired or the sum is known. Closing twice is harmless.
+        """
+        party, self._party = self._party, None
+        if party is not None:
+            vars(party).clear()
+
     def handle(self, request: bytes) -> bytes:
         """Answer one request of the server.
 
@@ -231,8 +241,16 @@ class Client:
         )
 
     def _asked(self, request: bytes) -> int:
-        """Return the next step; or the first later step of the party's other role, if the request is of that step."""
+        """Return the step that a request is of, if the party may answer it now, and otherwise the next one.
+
+        These are the next step; the first later step of the party's other role; and in a session with batches, for a
+        committee member, the first step of the committee, with which each batch begins.
+        """
         role = self._steps[self._next].role
+        if self._session.batches:
+            members = [number for number in self._numbers if self._steps[number].role is Role.COMMITTEE]
+            if members and self._codec.is_of(members[0], request):
+                return members[0]
         others = [number for number in self._numbers if number > self._next and self._steps[number].role is not role]
         return next((number for number in others[:1] if self._codec.is_of(number, request)), self._next)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from protocols import snapshot
 from protocols.codec import Codec, Message, Requests
@@ -35,6 +35,10 @@ class Server:
 
     Call `start` once. Then, for each step, call `receive` with each reply that arrives, and call `advance` when
     `missing` is empty or the driver's deadline has passed.
+
+    A session with batches has several sums. When one has ended, whether it was released or not, call `next_batch`: it
+    opens the first step again. A client's reply to that step is taken in at any time, once for the session, and is in
+    the batch whose first step ends next. So a client that is late for a batch does not send again.
     """
 
     def __init__(self, protocol: SecureSum, session: Session) -> None:
@@ -48,6 +52,7 @@ class Server:
             self._digest, protocol.message_limit(session), protocol.list_limit(session), wire=protocol.wire
         )
         self._party = protocol.server_party(session)
+        self._between: Any = None  # The party, between two batches.
         self._number = -1
         self._asked: frozenset[int] = frozenset()
         self._answered: set[int] = set()
@@ -113,6 +118,46 @@ class Server:
             raise OrderError("this server has already started. Call `advance` to end a step.")
         return self._ask(0, self._party.open())
 
+    def next_batch(self) -> Continue:
+        """Open the first step again, for a sum of clients that were in no batch so far.
+
+        The requests are for the clients that have not handed in. They are the same as before: a client that works on
+        one already needs no other. Clients of a batch that has failed after its first step are in no later one.
+
+        Take a snapshot after this call. An older one would release the batch before it again, and nothing else.
+
+        Raises:
+            OrderError: No batch has ended, or the session has no batches.
+        """
+        if self._between is None:
+            raise OrderError("no batch of a session with batches has ended. Call `advance` until one does.")
+        self._party, self._between = self._between, None
+        progress = self._ask(0, self._party.reopen())
+        waiting = frozenset(self._party.waiting)
+        self._asked, self._answered = self._asked | waiting, set(waiting)
+        return progress
+
+    def weigh(self, weights: Mapping[int, int]) -> None:
+        """State public weights of clients: the numbers by which their vectors are multiplied in the sum.
+
+        Call it in the first step, as often as needed. A client without a stated weight has the smallest weight of the
+        session. The weights are fixed when the step ends. Snapshots hold them.
+
+        Raises:
+            OrderError: The first step is not open.
+            ParameterError: The session has no weights, a client is not in it, or a weight is not one of the session's.
+        """
+        session = self._session
+        if self._party is None or self._number != 0:
+            raise OrderError("the first step is not open. State weights before `advance`.")
+        if session.weights == (1,):
+            raise ParameterError("weights: expected a session with weights, found one in which each vector counts once")
+        if not weights.keys() <= set(session.clients):
+            raise ParameterError("weights: expected those of clients of the session, found another party")
+        if any(type(weight) is not int or weight not in session.weights for weight in weights.values()):
+            raise ParameterError(f"weights: expected values of {session.weights}, found another")
+        self._party.weigh(weights)
+
     @property
     def step(self) -> str | None:
         """The name of the step that is open; None before `start` and once the machine is closed."""
@@ -141,19 +186,28 @@ class Server:
             raise OrderError("no step is open")
         if type(sender) is not int:
             raise ParameterError(f"sender: expected the party's id, an int, found {type(sender).__name__}")
-        if sender not in self._asked:
+        late = self._is_late(sender, reply)
+        if not late and sender not in self._asked:
             raise RemoteError(f"client {shown(sender)} was not asked in this step", culprits=[sender])
-        if sender in self._answered:
+        if not late and sender in self._answered:
             raise RemoteError(f"client {sender} has answered this step already", culprits=[sender])
-        row = self._steps[self._number]
+        number = 0 if late else self._number
+        row = self._steps[number]
         try:
-            row.absorb(self._party, sender, self._codec.decode(self._number, row.reply, reply))
+            row.absorb(self._party, sender, self._codec.decode(number, row.reply, reply))
         except RemoteError as error:
             raise type(error)(f"client {sender}, step {row.name}: {error}", culprits=[sender]) from error
         except BaseException:
             self._party = None  # The reply may have been taken in partly.
             raise
-        self._answered.add(sender)
+        if not late:
+            self._answered.add(sender)
+
+    def _is_late(self, sender: int, reply: bytes) -> bool:
+        """Return whether this is a client's first reply to the first step, after that step, for a later batch."""
+        if not self._session.batches or self._number == 0 or sender not in self._session.clients:
+            return False
+        return sender not in self._party.handed_in and self._codec.is_of(0, reply)
 
     def merge(self, data: bytes, *, key: Secret) -> None:
         """Take in the replies to the first step that another machine of this session has taken in.
@@ -188,8 +242,9 @@ class Server:
         Raises:
             OrderError: No step is open.
             TooFewSurvivors: Fewer parties answered than the step's quorum: the session's threshold for clients, the
-                key's threshold for a committee. The server is then closed.
-            RemoteError: The replies together show misbehaviour. The server is then closed.
+                key's threshold for a committee. The server is then closed, unless the session has batches: the batch
+                has then ended, and `next_batch` begins another.
+            RemoteError: The replies together show misbehaviour. The server is then closed, with the same exception.
         """
         if self._party is None or self._number < 0:
             raise OrderError("no step is open")
@@ -203,6 +258,7 @@ class Server:
 
     def _close(self) -> Continue | Finish:
         party, self._party = self._party, None
+        self._between = party if self._session.batches else None
         row = self._steps[self._number]
         quorum, found = self._quorums[self._number], len(self._answered)
         if found < quorum:
@@ -210,7 +266,7 @@ class Server:
         outcome = row.close(party)
         if isinstance(outcome, Finish):
             return outcome
-        self._party = party
+        self._party, self._between = party, None
         if isinstance(outcome, Again):
             return self._ask(self._number, outcome.requests)
         return self._ask(self._number + 1, outcome)

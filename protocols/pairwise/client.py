@@ -3,7 +3,6 @@
 import msgspec
 import numpy as np
 
-from protocols import packing
 from protocols.codec import Invitation
 from protocols.crypto import keystream, sealing, shamir
 from protocols.crypto.key_agreement import KeyPair, WeakKey
@@ -150,18 +149,17 @@ class PairwiseClient(Uncopyable):
             )
             if not self._open(neighbour, sealed, fingerprints)
         )
-        masked, derive = self.state.vector, self._derived.schedule(self.state.root)
+        lanes, derive = self._derived.lanes, self._derived.schedule(self.state.root)
+        masked = lanes.fold(self.state.vector)
         masks: list[SignedMask] = [(np.add, derive.self_mask(self.state.seed, owner=self._client))]
         for neighbour in neighbours:
             seed = derive.pair_mask(self.state.pairs[neighbour], one=self._client, other=neighbour)
             masks.append((np.add if self._client < neighbour else np.subtract, seed))
         keystream.apply_masks(masked, masks)
-        masked &= masked.dtype.type(self._session.modulus - 1)
         # From here on this client needs only the secret shares that it holds.
         self.state.vector, self.state.seed = _EMPTY, _GONE
         self.state.channels, self.state.pairs = {}, {}
-        packed = memoryview(packing.pack(masked, self._session.modulus))
-        return MaskedInput(derive.view(self.state.members), packed, unopened)
+        return MaskedInput(derive.view(self.state.members), lanes.pack(masked), unopened)
 
     def confirm_survivors(self, survivors: Survivors) -> Confirmation:
         """Sign the only survivor set for which this client reveals anything (step 3, malicious server)."""

@@ -7,6 +7,7 @@ from protocols.crypto import sealing, shamir
 from protocols.crypto.key_agreement import X25519, KeyAgreement
 from protocols.errors import RemoteError
 from protocols.identity import Signatures
+from protocols.lanes import Lanes
 from protocols.pairwise import graph, schedule
 from protocols.pairwise.messages import AdvertisedKeys
 from protocols.pairwise.schedule import Schedule
@@ -26,6 +27,7 @@ class Derived:
         digest: Its digest, 32 bytes.
         degree: Number of neighbours of each client.
         threshold: Number of secret shares, of the degree + 1 dealt, that rebuild a secret.
+        lanes: The words in which vectors are masked and added.
         agreement: The key agreement. Its private keys are secret-shared, so they have the length of a shared secret.
     """
 
@@ -33,6 +35,7 @@ class Derived:
     digest: bytes
     degree: int
     threshold: int
+    lanes: Lanes
     agreement: KeyAgreement = X25519
 
     @property

@@ -21,17 +21,19 @@ Departures from the papers:
 - Before anyone masks, the server leaves out each client whose secrets could no longer be rebuilt because too few of its
   neighbours are left.
 - A client may attach further secrets to the shares. A rule of the session says which of them are opened.
+- With `headroom`, several entries may share one word of a mask (`protocols.lanes`).
 """
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Final, Self
 
 from protocols.codec import Invitation
 from protocols.cohort import Adversary, check_cohort, whole_clients
 from protocols.crypto.integers import shown
 from protocols.errors import ParameterError, UnsafeSession
+from protocols.lanes import Lanes
 from protocols.pairwise import graph, parameters
 from protocols.pairwise.client import PairwiseClient
 from protocols.pairwise.derived import Derived
@@ -83,22 +85,36 @@ class PairwiseMasking(SecureSum):
 
     Attributes:
         adversary: `CURIOUS` or `MALICIOUS`; the second needs a session with a roster.
+        headroom: Whether the caller vouches that every sum of contributors' entries, as integers in [-m/2, m/2), lies
+            in that range too, for the modulus m, as encodings ensure. Masks are then shorter for some moduli. If a sum
+            leaves this range, it is wrong, and so are sums next to it.
     """
 
     adversaries: ClassVar[tuple[Adversary, ...]] = (Adversary.CURIOUS, Adversary.MALICIOUS)
     accepts: ClassVar[frozenset[Extra]] = frozenset((Extra.ROSTER, Extra.ATTACHED))
 
     adversary: Adversary = Adversary.CURIOUS
+    headroom: bool = False
 
     def __post_init__(self) -> None:
         if self.adversary not in self.adversaries:
             raise ParameterError(f"adversary: expected CURIOUS or MALICIOUS, found {shown(self.adversary)}")
         object.__setattr__(self, "adversary", Adversary(self.adversary))  # Its name as a string is accepted too.
+        if type(self.headroom) is not bool:
+            raise ParameterError(f"headroom: expected a bool, found {shown(self.headroom)}")
 
     @property
     def steps(self) -> tuple[Step[Any, Any, Any, Any], ...]:
         """See `SecureSum.steps`. There is one more step against a malicious server."""
         return MALICIOUS_STEPS if self.adversary is Adversary.MALICIOUS else CURIOUS_STEPS
+
+    def with_headroom(self) -> Self:
+        """See `SecureSum.with_headroom`."""
+        return replace(self, headroom=True)
+
+    def lanes(self, session: Session) -> Lanes:
+        """Return the words in which a session's vectors are masked and added."""
+        return Lanes(length=session.length, modulus=session.modulus, headroom=self.headroom)
 
     @abstractmethod
     def degree(self, session: Session) -> int:
@@ -198,6 +214,7 @@ class PairwiseMasking(SecureSum):
             digest=self.digest(session),
             degree=self.degree(session),
             threshold=self.holders_needed(session),
+            lanes=self.lanes(session),
         )
 
 
@@ -257,6 +274,7 @@ class SecAggPlus(PairwiseMasking):
         neighbours: Degree of the graph: even, or the number of all other clients.
         share_threshold: How many of a client's degree + 1 share-holders can rebuild its secret.
         adversary: `CURIOUS` or `MALICIOUS`; the second needs a session with a roster.
+        headroom: See `PairwiseMasking`.
     """
 
     neighbours: int

@@ -10,7 +10,6 @@ from collections.abc import Collection
 import msgspec
 import numpy as np
 
-from protocols import packing
 from protocols.codec import Invitation, Message
 from protocols.crypto import keystream, shamir
 from protocols.crypto.key_agreement import WeakKey
@@ -39,7 +38,7 @@ class ServerState(State, kw_only=True):
     """Public keys, sealed shares in transit, one running sum, and at the end the revealed shares.
 
     Attributes:
-        total: The running sum of masked inputs.
+        total: The running sum of masked inputs, as words.
         keys: By client, the public keys that it advertised.
         seen: All public keys in `keys`.
         root: Root of the key directory.
@@ -79,9 +78,7 @@ class PairwiseServer:
     def __init__(self, derived: Derived) -> None:
         self._derived = derived
         self._session = derived.session
-        self.state = ServerState(
-            total=np.zeros(derived.session.length, dtype=keystream.word_dtype(derived.session.modulus))
-        )
+        self.state = ServerState(total=derived.lanes.nothing())
 
     def open(self) -> dict[int, Message]:
         """Ask every client of the session."""
@@ -168,7 +165,7 @@ class PairwiseServer:
         if masked.unopened != tuple(sorted(unopened)) or not unopened <= set(self._holders(sender)) - {sender}:
             raise MalformedMessage("unopened shares: expected neighbours in ascending order, found others")
         try:
-            packing.add_packed(self.state.total, masked.packed, self._session.modulus)
+            self._derived.lanes.add_packed(self.state.total, masked.packed)
         except ValueError as error:
             raise MalformedMessage(str(error)) from None
         self.state.survivors.add(sender)
@@ -242,8 +239,7 @@ class PairwiseServer:
             masks += found
         total = self.state.total
         keystream.apply_masks(total, masks)
-        total &= total.dtype.type(self._session.modulus - 1)
-        return Finish(total.astype(np.uint64), tuple(sorted(self.state.survivors)), attached)
+        return Finish(self._derived.lanes.unfold(total), tuple(sorted(self.state.survivors)), attached)
 
     def _open_survivor(self, owner: int) -> tuple[list[SignedMask], tuple[Secret | None, ...]]:
         """Return what removes a survivor's self-mask, and its attached secrets."""

@@ -17,7 +17,7 @@ from protocols.crypto.secret import Uncopyable
 from protocols.errors import ParameterError
 from protocols.identity import Identity
 from protocols.seeds.member_key import CERTIFICATE_BYTES, EpochKey, MemberCertificate
-from protocols.seeds.sets import MOST_MEMBERS, SeedSets
+from protocols.seeds.sets import MOST_MEMBERS, SeedSets, quorum
 
 _LABEL: Final = b"secagg seeds committee v1\n"
 _PIN_LABEL: Final = b"secagg seeds committee pin v1\n"
@@ -36,8 +36,8 @@ class SeedCommittee:
         certificates: One for each member, in the order of the members, 2 to 10. Identities and HPKE keys are distinct,
             and every signature is valid. The dates are not checked: see `check`.
         colluding: The most corrupt members that learn nothing, t, from 1 to the number of members less 1.
-        quorum: The number of members that must agree on the contributors of a sum, q, more than half of the members.
-            `protocols.seeds.sets.quorum` is the least number for an adversary.
+        quorum: The number of members that must agree on the contributors of a sum, q: at least
+            `protocols.seeds.sets.quorum`.
 
     Raises:
         ParameterError: A number is out of range, or two members have the same identity or key.
@@ -53,12 +53,12 @@ class SeedCommittee:
             type(each) is not MemberCertificate for each in self.certificates
         ):
             raise ParameterError("certificates: expected a tuple of MemberCertificate, found another value")
-        SeedSets(self.members, self.colluding)
-        least = self.members // 2 + 1
+        least = quorum(self.members, self.colluding)
         if not is_integer(self.quorum) or not least <= self.quorum <= self.members:
             raise ParameterError(
-                f"quorum: expected from {least} to {self.members} of {self.members} members, found "
-                f"{shown(self.quorum)}. Two groups without a common member could agree on two sums of one session."
+                f"quorum: expected from {least} to {self.members} of {self.members} members, {self.colluding} of them "
+                f"corrupt, found {shown(self.quorum)}. Two smaller quorums may have no honest member in common. They "
+                "could open two sums of the same inputs, with any server. Use a quorum in this range."
             )
         for name, values in (("identity", self.identities), ("HPKE key", self.public_keys)):
             _check_distinct(name, values)

@@ -126,13 +126,12 @@ class Derived:
 
     @property
     def quorum(self) -> int:
-        """The number of members that must answer: to agree, to cover all sets, and to decide what the claims say.
+        """The number of members that must agree on a sum, so that they can open it too.
 
-        Fewer than t + 1 members may lack a set. With fewer than 2t + 1 members in the committee no number decides, and
-        the sum is not verified.
+        They are at least the committee's quorum. Fewer than t + 1 members may lack a set. With fewer than 2t + 1
+        members in the committee no number decides, and the sum is not verified.
         """
-        sets = self.sets
-        return max(self.key.threshold, sets.deciding if sets.decide else sets.colluding + 1)
+        return max(self.key.threshold, self.sets.needed)
 
     def number_of(self, member: int) -> int:
         """Return the place of a party in the committee, from 0."""

@@ -15,6 +15,7 @@ represent. This tells more than the sum modulo m, unless the modulus has headroo
 Security: `protocols.crypto.lattice.hardness` if at least two contributors are honest; docs/seeds.md has the argument.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -24,8 +25,8 @@ from protocols.crypto.entropy import Entropy
 from protocols.crypto.keystream import Words
 from protocols.crypto.lattice.gaussian import REACH, GaussianStream
 from protocols.crypto.lattice.pad import LatticePad, expand_key
-from protocols.crypto.lattice.ring import DEGREE
-from protocols.errors import MalformedMessage
+from protocols.crypto.lattice.ring import DEGREE, limb_bits
+from protocols.errors import MalformedMessage, ParameterError
 from protocols.seeds import wrap
 from protocols.seeds.pads import Pads, SetKeys
 from protocols.session import Session, Vector
@@ -42,22 +43,28 @@ class LatticePads(Pads):
     Args:
         session: The session.
         seed: 32 public bytes, a hash of the session, from which the public polynomials are expanded.
+        sets: The number of sets, and so of summands of a client's key.
         value_bits: b, if every client's entries represent only integers in [-2^(b-1), 2^(b-1)); None if they may be
             anything below the modulus.
         headroom: Whether the caller vouches that every sum of contributors' entries, as integers, lies in [-m/2, m/2)
             for the modulus m.
 
     Raises:
-        ParameterError: `value_bits` is out of its range, or sums do not fit into words of 64 bits.
+        ParameterError: `value_bits` is out of its range, or sums do not fit into words of 64 bits, or sums of keys
+            may be too large for exact products.
     """
 
-    def __init__(self, session: Session, *, seed: bytes, value_bits: int | None, headroom: bool) -> None:
+    def __init__(self, session: Session, *, seed: bytes, sets: int, value_bits: int | None, headroom: bool) -> None:
         self._seed = seed
         self._wrapped = session.roster is not None
         self._values = Values(modulus=session.modulus, value_bits=value_bits)
-        bound, clients = self._values.bound, len(session.clients)
-        sum_bits = headroom_bits(modulus=session.modulus, bound=bound, clients=clients) if headroom else None
-        self._pad = LatticePad(length=session.length, bound=bound, clients=clients, sum_bits=sum_bits)
+        bound, clients, largest = self._values.bound, len(session.clients), session.weights[-1]
+        most = clients * largest
+        sum_bits = headroom_bits(modulus=session.modulus, bound=bound, clients=most) if headroom else None
+        self._pad = LatticePad(
+            length=session.length, bound=bound, clients=clients, largest_weight=largest, sum_bits=sum_bits
+        )
+        _check_norm(sets * clients * largest**2)
         self.padded_bytes = self._pad.words * _WORD.itemsize
 
     def check(self, vector: Words) -> None:
@@ -90,11 +97,11 @@ class LatticePads(Pads):
         """See `Pads.opening_bytes`."""
         return _SUM_BYTES + (wrap.KEY_BYTES * contributors if self._wrapped else 0)
 
-    def check_opening(self, opening: memoryview, contributors: int) -> None:
-        """See `Pads.check_opening`. A coefficient is a sum of as many integers up to 127 as there are contributors."""
-        most, total = REACH * contributors, _key_sum(opening)
+    def check_opening(self, opening: memoryview, weights: Sequence[int]) -> None:
+        """See `Pads.check_opening`. A coefficient is a sum of integers up to 127, each times a contributor's weight."""
+        most, total = REACH * sum(weights), _key_sum(opening)
         if int(total.max()) > most or int(total.min()) < -most:
-            raise MalformedMessage(f"sum of {contributors} keys: expected entries within {most}, found a larger one")
+            raise MalformedMessage(f"sum of {len(weights)} keys: expected entries within {most}, found a larger one")
 
     def nothing(self) -> Words:
         """See `Pads.nothing`."""
@@ -104,19 +111,34 @@ class LatticePads(Pads):
         """See `Pads.add`."""
         total += np.frombuffer(padded, dtype=_WORD)
 
-    def opened(self, total: Words, openings: Sequence[bytes], contributors: int) -> Vector:
+    def opened(self, total: Words, openings: Sequence[bytes], weights: Sequence[int]) -> Vector:
         """See `Pads.opened`."""
         if self._wrapped:
-            total = wrap.removed(total, [opening[_SUM_BYTES:] for opening in openings])
+            total = wrap.removed(total, [opening[_SUM_BYTES:] for opening in openings], weights)
         opened = self._pad.open(
             total,
             key_sum=np.sum([_key_sum(opening) for opening in openings], axis=0),
             seed=self._seed,
-            contributors=contributors,
-            largest_key=REACH * contributors * len(openings),
+            weights=weights,
+            largest_key=REACH * sum(weights) * len(openings),
         )
-        opened -= np.uint64(contributors * self._values.shift % 2**64)
+        opened -= np.uint64(sum(weights) * self._values.shift % 2**64)
         return self._values.reduced(opened.view(np.int64))
+
+
+def _check_norm(squares: int) -> None:
+    """Refuse sessions whose sums of keys may be too large for exact products.
+
+    Args:
+        squares: The largest sum of the squares of the weights of all keys: one for each contributor and set.
+    """
+    try:
+        limb_bits(LatticePad.key_reach(squares) * math.sqrt(DEGREE))
+    except ValueError as error:
+        raise ParameterError(
+            f"weights: expected ones whose sums of keys can be multiplied exactly, found larger ones: {error}. Use "
+            "smaller weights, or fewer clients."
+        ) from None
 
 
 def _key_sum(opening: bytes | memoryview) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":

@@ -67,7 +67,7 @@ class Pads(ABC):
 
         Args:
             keys: Each contributor's keys of the set, ascending by contributor.
-            weights: Each contributor's weight.
+            weights: Each contributor's weight, by which its pad is multiplied.
         """
 
     @abstractmethod
@@ -75,8 +75,8 @@ class Pads(ABC):
         """Return the number of bytes of an opening for this number of contributors."""
 
     @abstractmethod
-    def check_opening(self, opening: memoryview, contributors: int) -> None:
-        """Raise `MalformedMessage` unless an opening of `opening_bytes` bytes has the right form."""
+    def check_opening(self, opening: memoryview, weights: Sequence[int]) -> None:
+        """Raise `MalformedMessage` unless an opening of `opening_bytes` bytes for these weights has the right form."""
 
     @abstractmethod
     def nothing(self) -> Words:
@@ -87,8 +87,13 @@ class Pads(ABC):
         """Add a checked padded vector to a sum of padded vectors, in place."""
 
     @abstractmethod
-    def opened(self, total: Words, openings: Sequence[bytes], contributors: int) -> Vector:
+    def opened(self, total: Words, openings: Sequence[bytes], weights: Sequence[int]) -> Vector:
         """Return the sum of vectors from that of padded vectors, which stays as it is, and the openings of all sets.
+
+        Args:
+            total: The sum of the contributors' padded vectors, each times its weight.
+            openings: The opening of each set, by number.
+            weights: Each contributor's weight, ascending by contributor.
 
         Returns:
             Shape `(length,)`, uint64, entries in [0, modulus).

@@ -24,6 +24,7 @@ from protocols.seeds.messages import (
     SumShares,
 )
 from protocols.seeds.pads import SetKeys
+from protocols.seeds.weighting import rare_weights
 from protocols.session import Participant
 from protocols.snapshot import State
 from protocols.terms import Keyholder
@@ -41,13 +42,19 @@ class Reason(IntEnum):
     """Why a member refuses a client's entry."""
 
     NOT_AS_SIGNED = 1
-    """The client has not signed it, or the box is not the one that was signed. This blames nobody."""
+    """The client has not signed it, or the box is not the one that was signed. An honest server has checked that. It
+    knows that the member, or the connection to it, is at fault."""
 
     DOES_NOT_OPEN = 2
     """The box does not open. The client, or the member that says so, breaks the rules."""
 
     SEED_DIFFERS = 3
     """A seed in the box does not have its hash. The client, or the member that says so, breaks the rules."""
+
+    @property
+    def words(self) -> str:
+        """The reason in words."""
+        return self.name.lower().replace("_", " ")
 
 
 class _Refused(Exception):
@@ -64,8 +71,10 @@ class PartyState(State, kw_only=True):
     Attributes:
         vector: A client's input, until it has been padded.
         entries: A member's accepted entries: the hash E by client.
-        seeds: By client, the seeds of the member's sets, joined.
-        root: The root that the member has signed; empty before.
+        seeds: By client, the seeds of the member's sets, joined. Once a root is signed, only those of its contributors
+            are left, and in a session with batches those of clients that may be in a later one.
+        root: The root that the member has signed, the latest one if there are batches; empty before.
+        claims: What the member claims for that root, joined; empty before the first request for it.
         contributors: The contributors of that root, ascending.
         weights: Their weights.
     """
@@ -74,6 +83,7 @@ class PartyState(State, kw_only=True):
     entries: dict[int, bytes] = field(default_factory=dict)
     seeds: dict[int, Secret] = field(default_factory=dict)
     root: bytes = b""
+    claims: bytes = b""
     contributors: tuple[int, ...] = ()
     weights: tuple[int, ...] = ()
 
@@ -114,9 +124,18 @@ class SeedParty(Uncopyable):
         )
 
     def check_entries(self, request: Entries) -> Complaints:
-        """Open the boxes of all entries, and complain of those that are not acceptable (step 1)."""
-        derived = self._derived
+        """Open the boxes of all entries, and complain of those that are not acceptable (step 1).
+
+        In a session with batches, each has a step of its own, in which no client comes again that was accepted before.
+        A member that is a client too and was not asked for its vector is not asked for it any more: it forgets it.
+        """
+        derived, self.state.vector = self._derived, _EMPTY
         self._check_clients(request.clients)
+        if again := [client for client in request.clients if client in self.state.entries]:
+            raise RemoteError(
+                f"entries: expected clients of which this member has accepted none, found {len(again)} that it has "
+                f"accepted before, client {again[0]} among them"
+            )
         size = derived.entry_bytes
         if len(request.entries) != size * len(request.clients):
             raise MalformedMessage(
@@ -152,8 +171,6 @@ class SeedParty(Uncopyable):
         except hpke.BoxNotOpened:
             raise _Refused(Reason.DOES_NOT_OPEN) from None
         numbers = derived.sets.of(own)
-        if len(seeds) != SEED_BYTES * len(numbers):
-            raise _Refused(Reason.DOES_NOT_OPEN)
         for place, number in enumerate(numbers):
             seed = Secret(seeds[place * SEED_BYTES : (place + 1) * SEED_BYTES])
             expected = entry.seed_hashes[number * HASH_BYTES : (number + 1) * HASH_BYTES]
@@ -174,9 +191,15 @@ class SeedParty(Uncopyable):
             contributors=contributors,
             minimum=max(derived.session.threshold, keyholder.minimum_contributors),
             root=root,
+            weights=weights,
+            batches=derived.session.batches,
         )
-        self.state.root, self.state.contributors, self.state.weights = root, contributors, weights
-        self.state.seeds = {client: self.state.seeds[client] for client in contributors}
+        state = self.state
+        former = set(state.contributors).difference(contributors)
+        kept = state.seeds.keys() - former if derived.session.batches else set(contributors)
+        state.seeds = {client: seed for client, seed in state.seeds.items() if client in kept}
+        state.root, state.claims = root, b""
+        state.contributors, state.weights = contributors, weights
         return Agreement(memoryview(self._sign(AGREEMENT, root)))
 
     def contributors(self, proposal: Proposal) -> tuple[int, ...]:
@@ -186,20 +209,30 @@ class SeedParty(Uncopyable):
     def _check_proposal(self, proposal: Proposal, least: int) -> None:
         contributors, weights = proposal.contributors, proposal.weights
         self._check_clients(contributors)
-        if unknown := [client for client in contributors if client not in self.state.entries]:
+        if unknown := [client for client in contributors if client not in self.state.seeds]:
             raise RemoteError(
-                f"contributors: expected clients whose entries this member has accepted, found {len(unknown)} others, "
-                f"client {unknown[0]} among them"
+                "contributors: expected clients whose entries this member has accepted and that are in no other batch, "
+                f"found {len(unknown)} others, client {unknown[0]} among them"
             )
         if len(contributors) < least:
             raise RemoteError(
                 f"contributors: expected at least {least}, found {len(contributors)}. A smaller sum is not opened."
             )
-        if weights != (1,) * len(contributors):
-            raise RemoteError("weights: expected 1 for each contributor, found others")
+        allowed = self._derived.session.weights
+        if len(weights) != len(contributors) or not set(weights) <= set(allowed):
+            known = " or ".join(map(str, allowed))
+            raise RemoteError(f"weights: expected {known} for each contributor, found others")
+        if rare := rare_weights(weights, least):
+            raise RemoteError(
+                f"weights: expected each that occurs at least {least} times, found {rare}. The sum would show the "
+                "vectors of few clients modulo the other weights."
+            )
 
     def open_sum(self, certificate: Certificate) -> SumShares:
-        """Claim and reveal openings for the root that this member and a quorum have signed (step 3)."""
+        """Claim and reveal openings for the root that this member and a quorum have signed (step 3).
+
+        The claims are computed once. A request that comes again costs the openings that it asks for.
+        """
         derived, (_, share) = self._derived, self._as_member()
         self._check_certificate(certificate)
         numbers = derived.sets.of(share.index - 1)
@@ -207,13 +240,16 @@ class SeedParty(Uncopyable):
             raise RemoteError("sets: expected numbers of this member's sets in ascending order, found others")
         claims, sums = list[bytes](), list[bytes]()
         for place, number in enumerate(numbers):
+            if self.state.claims and number not in certificate.sets:
+                continue
             opening = derived.pads.opening(self._set_keys(place, number), self.state.weights)
-            claims.append(derived.claim(self.state.root, number, opening))
+            if not self.state.claims:
+                claims.append(derived.claim(self.state.root, number, opening))
             if number in certificate.sets:
                 sums.append(opening)
-        claimed = b"".join(claims)
-        signature = self._sign(CLAIMS, self.state.root + hash_of(claimed))
-        return SumShares(memoryview(claimed), memoryview(signature), memoryview(b"".join(sums)))
+        self.state.claims = self.state.claims or b"".join(claims)
+        signature = self._sign(CLAIMS, self.state.root + hash_of(self.state.claims))
+        return SumShares(memoryview(self.state.claims), memoryview(signature), memoryview(b"".join(sums)))
 
     def _set_keys(self, place: int, number: int) -> list[SetKeys]:
         """Return each contributor's keys of one set, the member's set number `place`."""

@@ -14,8 +14,7 @@ ia.cr/2024/723). The combination is the project's own: docs/seeds.md has its arg
 
 Adversary: `Adversary.CURIOUS`, a server that follows the protocol, with any clients and t committee members that may do
 anything; or `Adversary.MALICIOUS`, a server that may do anything, with the same. Against the second, clients sign what
-they send under the identities of a roster, and a quorum of members needs an honest one in common with any other. In
-both cases:
+they send under the identities of a roster. In both cases:
 
 - A member sends nothing that depends on a pad before a quorum has signed the same contributors as itself, once for
   each session. So a session's sum opens for one set of contributors only.
@@ -50,7 +49,6 @@ from protocols.seeds.messages import (
 from protocols.seeds.pads import PadKind, Pads
 from protocols.seeds.party import SeedParty
 from protocols.seeds.server import SeedServer
-from protocols.seeds.sets import quorum
 from protocols.seeds.stream_pads import StreamPads
 from protocols.session import Extra, Participant, Session
 
@@ -104,7 +102,9 @@ class SeedSum(SecureSum):
     name: ClassVar[str] = "seeds"
     wire: ClassVar[int] = 1
     adversaries: ClassVar[tuple[Adversary, ...]] = (Adversary.CURIOUS, Adversary.MALICIOUS)
-    accepts: ClassVar[frozenset[Extra]] = frozenset((Extra.ROSTER, Extra.COMMITTEE, Extra.EXPIRES))
+    accepts: ClassVar[frozenset[Extra]] = frozenset(
+        (Extra.ROSTER, Extra.COMMITTEE, Extra.EXPIRES, Extra.WEIGHTS, Extra.BATCHES)
+    )
     needs_committee: ClassVar[bool] = True
     shards: ClassVar[bool] = True
     experimental: ClassVar[str] = "its argument has not been reviewed outside the project"
@@ -167,13 +167,6 @@ class SeedSum(SecureSum):
         """See `SecureSum.validate`."""
         key = seed_committee(session)
         self._derived(session)
-        least = quorum(key.members, key.colluding, self.adversary)
-        if key.threshold < least:
-            raise ParameterError(
-                f"quorum of the committee: expected at least {least} of {key.members} members, {key.colluding} of them "
-                f"corrupt, against a {self.adversary} server, found {key.threshold}. Two quorums without an honest "
-                "member in common could open two sums of one session."
-            )
         if session.expires is None:
             raise ParameterError("expires: expected the time at which the session expires, found none")
         if session.expires > key.expires:
@@ -226,7 +219,8 @@ class SeedSum(SecureSum):
                 return StreamPads(session)
             case PadKind.LATTICE:
                 seed = hashlib.sha256(b"secagg seeds lattice v1" + digest).digest()
-                return LatticePads(session, seed=seed, value_bits=self.value_bits, headroom=self.headroom)
+                sets = seed_committee(session).sets.count
+                return LatticePads(session, seed=seed, sets=sets, value_bits=self.value_bits, headroom=self.headroom)
             case _:
                 assert_never(self.pads)
 

@@ -1,7 +1,6 @@
 """The server's side of `SeedSum`: for each step, what it takes in and how it closes."""
 
-from collections.abc import Collection, Mapping
-from typing import Final
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import field
 
@@ -12,6 +11,7 @@ from protocols.identity import SIGNATURE_BYTES
 from protocols.logger import LOGGER
 from protocols.secure_sum import Again, Finish
 from protocols.seeds.claims import Decision, decide
+from protocols.seeds.complaints import judged, liars, listed
 from protocols.seeds.derived import HASH_BYTES, Derived, hash_of
 from protocols.seeds.messages import (
     Agreement,
@@ -23,11 +23,8 @@ from protocols.seeds.messages import (
     SumShares,
 )
 from protocols.seeds.party import AGREEMENT, CLAIMS, COMPLAINT, ENTRY, Reason
+from protocols.seeds.weighting import rare_weights, weighted_sum
 from protocols.snapshot import State
-
-MOST_COMPLAINTS: Final = 0.1
-"""The largest share of the clients of which one member may complain. A member that complains of more is left out, and
-not the clients, if as many members are left without it as must answer (`Derived.quorum`)."""
 
 
 class ServerState(State, kw_only=True):
@@ -37,13 +34,17 @@ class ServerState(State, kw_only=True):
         padded: By client, its padded vector, until the contributors are fixed.
         hashes: By client, the hash of its padded vector, until then.
         sealed: By client, its seed hashes, boxes and signature, until then.
-        entries: By client, the hash E.
+        entries: By client, the hash E, of all clients that have handed in.
+        chosen: By client, the weight that its vector is to have, if one was stated.
+        offered: The clients whose entries the members are asked to check, ascending.
         complaints: By member, by client, the reason.
-        total: The sum of the contributors' padded vectors, once they are fixed.
+        total: The sum of the contributors' padded vectors, each times its weight, once they are fixed.
         contributors: The contributors, once they are fixed.
+        weights: Their weights.
         root: The root over the contributors; empty before.
         agreements: By member, its signature over the root.
         asked: By member, the numbers of the sets of which it is asked for the opening now.
+        reminded: Whether the silent ones of them have been asked once more, since too few claims were there.
         tried: By number of a set, the members that were ever asked for its opening.
         claims: By member, its claims.
         sums: By number of a set, by member, the set's opening as the member has sent it and claimed it.
@@ -54,11 +55,15 @@ class ServerState(State, kw_only=True):
     hashes: dict[int, bytes] = field(default_factory=dict)
     sealed: dict[int, bytes] = field(default_factory=dict)
     entries: dict[int, bytes] = field(default_factory=dict)
+    chosen: dict[int, int] = field(default_factory=dict)
+    offered: tuple[int, ...] = ()
     complaints: dict[int, dict[int, int]] = field(default_factory=dict)
     contributors: tuple[int, ...] = ()
+    weights: tuple[int, ...] = ()
     root: bytes = b""
     agreements: dict[int, bytes] = field(default_factory=dict)
     asked: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    reminded: bool = False
     tried: dict[int, tuple[int, ...]] = field(default_factory=dict)
     claims: dict[int, bytes] = field(default_factory=dict)
     sums: dict[int, dict[int, bytes]] = field(default_factory=dict)
@@ -86,6 +91,37 @@ class SeedServer:
         self.state.padded[sender], self.state.sealed[sender] = bytes(message.padded), bytes(message.sealed)
         self.state.hashes[sender], self.state.entries[sender] = padded_hash, entry
 
+    @property
+    def handed_in(self) -> Collection[int]:
+        """The clients whose messages were taken in."""
+        return self.state.entries.keys()
+
+    @property
+    def waiting(self) -> Collection[int]:
+        """Those of them that no batch has offered to the members."""
+        return self.state.padded.keys() - set(self.state.offered)
+
+    def weigh(self, weights: Mapping[int, int]) -> None:
+        """Set the weights of clients (step 0)."""
+        self.state.chosen |= weights
+
+    def reopen(self) -> dict[int, Message]:
+        """Forget the batch that has ended, however it did, and ask every client that has not handed in.
+
+        Members that are clients too are not asked: they have forgotten their vectors in their first own step.
+        """
+        state, waiting = self.state, set(self.waiting)
+        self.state = ServerState(
+            total=self._derived.pads.nothing(),
+            padded={client: data for client, data in state.padded.items() if client in waiting},
+            hashes={client: data for client, data in state.hashes.items() if client in waiting},
+            sealed={client: data for client, data in state.sealed.items() if client in waiting},
+            entries=state.entries,
+            chosen=state.chosen,
+        )
+        done = {*state.entries, *self._derived.committee.members}
+        return {client: message for client, message in self.open().items() if client not in done}
+
     def merge(self, other: ServerState) -> None:
         """Take in the messages of other clients that another server of this session has taken in (step 0)."""
         self.state.padded |= other.padded
@@ -94,12 +130,26 @@ class SeedServer:
         self.state.entries |= other.entries
 
     def close_inputs(self) -> dict[int, Message]:
-        """Send each member its part of every client's message."""
-        clients, members = tuple(sorted(self.state.entries)), self._derived.committee.members
+        """Send each member its part of every client's message, of those that no batch before has offered."""
+        clients, members = tuple(sorted(self.state.padded)), self._derived.committee.members
+        self._check_weights(self._weights(clients))
+        self.state.offered = clients
         entries = {member: bytearray() for member in members}
         for client in clients:
             self._add_entry(client, entries)
         return {member: Entries(clients, memoryview(bytes(entries[member]))) for member in members}
+
+    def _weights(self, clients: Collection[int]) -> tuple[int, ...]:
+        """Return the weights of some clients: those that were stated, or else the smallest that is allowed."""
+        return tuple(self.state.chosen.get(client, self._derived.session.weights[0]) for client in clients)
+
+    def _check_weights(self, weights: tuple[int, ...]) -> None:
+        least = self._derived.session.threshold
+        if rare := rare_weights(weights, least):
+            raise TooFewSurvivors(
+                f"weights: expected each that occurs at least {least} times (the threshold), found {rare}. The sum "
+                "would show the vectors of few clients modulo the other weights. Give these clients another weight."
+            )
 
     def _add_entry(self, client: int, entries: Mapping[int, bytearray]) -> None:
         hashes, boxes, signature = self._derived.split_sealed(memoryview(self.state.sealed[client]))
@@ -110,7 +160,7 @@ class SeedServer:
     def take_complaints(self, sender: int, message: Complaints) -> None:
         """Check and keep a member's complaints (step 1)."""
         derived, clients = self._derived, message.clients
-        if list(clients) != sorted(set(clients)) or not self.state.entries.keys() >= set(clients):
+        if list(clients) != sorted(set(clients)) or not set(self.state.offered) >= set(clients):
             raise RemoteError("complaints: expected clients that have sent a message, in ascending order, found others")
         if len(message.reasons) != len(clients) or len(message.signatures) != SIGNATURE_BYTES * len(clients):
             raise MalformedMessage("complaints: expected one reason and one signature for each client, found others")
@@ -125,42 +175,35 @@ class SeedServer:
     def close_complaints(self) -> dict[int, Message]:
         """Fix the contributors, add up their padded vectors, and propose them to the members."""
         derived, state = self._derived, self.state
-        left_out = self._members_left_out()
-        excluded = set[int]()
-        for member, complaints in state.complaints.items():
-            for client, reason in complaints.items():
-                name = Reason(reason).name.lower().replace("_", " ")
-                LOGGER.info(
-                    "session %s: member %d refuses client %d: %s",
-                    derived.session.session_id.hex(),
-                    member,
-                    client,
-                    name,
-                )
-            if member not in left_out:
-                excluded |= complaints.keys()
-        state.contributors = tuple(sorted(state.entries.keys() - excluded))
-        if len(state.contributors) < derived.session.threshold:
-            raise TooFewSurvivors(
-                f"contributors: expected at least {derived.session.threshold} (the threshold), found "
-                f"{len(state.contributors)}, since members complain of {len(excluded)} clients"
+        for complaint in listed(state.complaints):
+            LOGGER.info(
+                "session %s: member %d refuses client %d: %s",
+                derived.session.session_id.hex(),
+                complaint.member,
+                complaint.client,
+                complaint.reason,
             )
-        weights = (1,) * len(state.contributors)
+        threshold = derived.session.threshold
+        found = judged(state.complaints, state.offered, threshold=threshold, needed=derived.quorum)
+        state.contributors = found.contributors
+        if len(state.contributors) < threshold:
+            raise TooFewSurvivors(
+                f"contributors: expected at least {threshold} (the threshold), found {len(state.contributors)}, since "
+                f"members complain of {len(found.excluded)} clients"
+            )
+        state.weights = self._weights(state.contributors)
+        self._check_weights(state.weights)
         entries = (state.entries[client] for client in state.contributors)
-        state.root = derived.root(state.contributors, weights, entries)
-        for client in state.contributors:
-            derived.pads.add(state.total, state.padded[client])
-        state.padded, state.hashes, state.sealed = {}, {}, {}
-        proposal = Proposal(state.contributors, weights)
-        return {member: proposal for member in state.complaints if member not in left_out}
+        state.root = derived.root(state.contributors, state.weights, entries)
+        weighted_sum(state.total, state.contributors, state.weights, self._add_padded)
+        for client in state.offered:
+            del state.padded[client], state.hashes[client], state.sealed[client]
+        proposal = Proposal(state.contributors, state.weights)
+        return {member: proposal for member in state.complaints if member not in found.left_out}
 
-    def _members_left_out(self) -> frozenset[int]:
-        """Return the members that complain of too many clients, as long as enough are left without them."""
-        complaints = self.state.complaints
-        spare, most = len(complaints) - self._derived.quorum, MOST_COMPLAINTS * len(self.state.entries)
-        loud = sorted((member for member in complaints if len(complaints[member]) > most),
-                      key=lambda member: -len(complaints[member]))  # fmt: skip
-        return frozenset(loud[: max(spare, 0)])
+    def _add_padded(self, total: Words, clients: Sequence[int]) -> None:
+        for client in clients:
+            self._derived.pads.add(total, self.state.padded[client])
 
     def take_agreement(self, sender: int, message: Agreement) -> None:
         """Check and keep a member's signature over the root (step 2)."""
@@ -209,19 +252,24 @@ class SeedServer:
                 != claims[own * HASH_BYTES : (own + 1) * HASH_BYTES]
             ):
                 raise RemoteError(f"sum for set {number}: expected the one that the member claims, found another")
-            derived.pads.check_opening(sums[number], len(self.state.contributors))
+            derived.pads.check_opening(sums[number], self.state.weights)
         self.state.claims[sender] = claims
         for number, data in sums.items():
             self.state.sums.setdefault(number, {})[sender] = bytes(data)
 
     def close_sums(self) -> Finish | Again:
-        """Finish if the opening of each set is here; otherwise ask others for those that are missing."""
-        quorum = self._derived.quorum
-        if len(self.state.claims) < quorum:
-            raise TooFewSurvivors(
-                f"claims: expected those of at least {quorum} members, found {len(self.state.claims)}"
-            )
-        decision = self._decision()
+        """Finish if the opening of each set is here; otherwise ask others for those that are missing.
+
+        If the claims decide too little, the members that have agreed and are silent are asked once more.
+        """
+        silent = [member for member in self.state.agreements if member not in self.state.claims]
+        try:
+            decision = self._decision()
+        except (RemoteError, TooFewSurvivors):
+            if not silent or self.state.reminded:
+                raise
+            self.state.reminded = True
+            return Again(self._certificates({member: self.state.asked[member] for member in silent}))
         asked = dict[int, list[int]]()
         for number, claim in enumerate(decision.claims):
             if self._sum_of(number, claim) is not None:
@@ -234,6 +282,10 @@ class SeedServer:
     def _decision(self) -> Decision:
         derived = self._derived
         claims = {derived.number_of(member): self._split(claims) for member, claims in self.state.claims.items()}
+        if len(claims) < derived.sets.needed:
+            raise TooFewSurvivors(
+                f"claims: expected those of at least {derived.sets.needed} members, found {len(claims)}"
+            )
         return decide(claims, derived.sets)
 
     @staticmethod
@@ -263,6 +315,14 @@ class SeedServer:
                     f"sum for set {number}: expected one that its members claim, found none. They withhold it."
                 )
             openings.append(opening)
-        total = derived.pads.opened(self.state.total, openings, len(self.state.contributors))
-        liars = frozenset(derived.committee.members[place] for place in decision.liars)
-        return Finish(total, self.state.contributors, verified=decision.verified, culprits=liars)
+        total = derived.pads.opened(self.state.total, openings, self.state.weights)
+        culprits = {derived.committee.members[place] for place in decision.liars} | liars(self.state.complaints)
+        contributors, weights = self.state.contributors, self.state.weights
+        return Finish(
+            total,
+            contributors,
+            verified=decision.verified,
+            culprits=frozenset(culprits),
+            complaints=listed(self.state.complaints),
+            weights={} if derived.session.weights == (1,) else dict(zip(contributors, weights, strict=True)),
+        )

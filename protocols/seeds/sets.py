@@ -16,7 +16,6 @@ from functools import lru_cache
 from itertools import combinations
 from typing import Final
 
-from protocols.cohort import Adversary
 from protocols.crypto.integers import is_integer, shown
 from protocols.errors import ParameterError
 
@@ -64,6 +63,11 @@ class SeedSets:
         return 2 * self.colluding + 1
 
     @property
+    def needed(self) -> int:
+        """The least number of answers that can open a sum: those that decide, or in a smaller committee t + 1."""
+        return self.deciding if self.decide else self.colluding + 1
+
+    @property
     def holders(self) -> tuple[tuple[int, ...], ...]:
         """The members of each set, ascending; the sets are in lexicographic order."""
         return _holders(self.members, self.colluding)
@@ -79,28 +83,26 @@ class SeedSets:
         return _sets_of_members(self.members, self.colluding)[member]
 
 
-def quorum(members: int, colluding: int, adversary: Adversary) -> int:
-    """Return the least number of members whose agreement is enough.
+def quorum(members: int, colluding: int) -> int:
+    """Return the least number of members whose agreement is enough, whatever the server is.
 
-    If the server is malicious, two quorums have more than `colluding` members in common, and so an honest one, who
-    agrees to one set of contributors only. If the server is curious, they have one member in common, since all members
-    follow the protocol.
+    Two quorums have more than `colluding` members in common, and so an honest one, who agrees to one set of
+    contributors only. One member in common is not enough, even if the server follows the protocol. Two sessions under
+    one context could be opened by quorums with only a corrupt member in common. No honest member would then compare the
+    two sets.
 
     Args:
         members: The number of members, from 2 to 10.
         colluding: The most corrupt members, from 1 to members - 1.
-        adversary: The server.
 
     Returns:
-        floor(members / 2) + 1 for a curious server, floor((members + colluding) / 2) + 1 for any other; it is at most
-        `members`.
+        floor((members + colluding) / 2) + 1, which is at most `members`.
 
     Raises:
         ParameterError: One of the numbers is out of its range.
     """
     _check(members, colluding)
-    shared = 0 if adversary is Adversary.CURIOUS else colluding
-    return (members + shared) // 2 + 1
+    return (members + colluding) // 2 + 1
 
 
 def _check(members: int, colluding: int) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 
 from protocols import packing
 from protocols.crypto.entropy import Entropy
-from protocols.crypto.keystream import Words, add_mask, apply_masks, word_dtype
+from protocols.crypto.keystream import Words, apply_masks, word_dtype
 from protocols.errors import MalformedMessage, ParameterError
 from protocols.seeds.pads import Pads, SetKeys
+from protocols.seeds.weighting import add_weighted_masks
 from protocols.session import Session, Vector
 
 
@@ -39,7 +40,7 @@ class StreamPads(Pads):
     def padded(self, vector: Words, keys: Sequence[SetKeys], entropy: Entropy) -> memoryview:  # noqa: ARG002  # Nothing is drawn.
         """See `Pads.padded`."""
         apply_masks(vector, [(np.add, key.pad) for key in keys])
-        return memoryview(self._packed(vector))
+        return self._packed(vector)
 
     def check_padded(self, padded: memoryview) -> None:
         """See `Pads.check_padded`."""
@@ -47,21 +48,15 @@ class StreamPads(Pads):
 
     def opening(self, keys: Sequence[SetKeys], weights: Sequence[int]) -> bytes:
         """See `Pads.opening`."""
-        total = np.zeros(self._length, dtype=self._word)
-        weighted = list(zip(keys, weights, strict=True))
-        apply_masks(total, [(np.add, key.pad) for key, weight in weighted if weight == 1])
-        for key, weight in weighted:
-            if weight != 1:
-                pad = np.zeros_like(total)
-                add_mask(pad, key.pad)
-                total += pad * pad.dtype.type(weight % (1 << 8 * pad.itemsize))
-        return self._packed(total)
+        total = self.nothing()
+        add_weighted_masks(total, [key.pad for key in keys], weights)
+        return bytes(self._packed(total))
 
     def opening_bytes(self, contributors: int) -> int:  # noqa: ARG002  # A sum is as long as a vector.
         """See `Pads.opening_bytes`."""
         return self.padded_bytes
 
-    def check_opening(self, opening: memoryview, contributors: int) -> None:  # noqa: ARG002  # As above.
+    def check_opening(self, opening: memoryview, weights: Sequence[int]) -> None:  # noqa: ARG002  # As above.
         """See `Pads.check_opening`."""
         self._check(opening, "sum of pads")
 
@@ -73,7 +68,7 @@ class StreamPads(Pads):
         """See `Pads.add`."""
         packing.add_packed(total, padded, self._modulus)
 
-    def opened(self, total: Words, openings: Sequence[bytes], contributors: int) -> Vector:  # noqa: ARG002  # As above.
+    def opened(self, total: Words, openings: Sequence[bytes], weights: Sequence[int]) -> Vector:  # noqa: ARG002  # As above.
         """See `Pads.opened`."""
         removed = self.nothing()
         for opening in openings:
@@ -86,6 +81,9 @@ class StreamPads(Pads):
         except ValueError as error:
             raise MalformedMessage(f"{what}: {error}") from None
 
-    def _packed(self, words: Words) -> bytes:
+    def _packed(self, words: Words) -> memoryview:
+        """Pack words, which are reduced in place. Where each entry fills its word, nothing is copied."""
+        if self._modulus == 2 ** (8 * words.itemsize):
+            return words.view(np.uint8).data
         words &= self._word.type(self._modulus - 1)
-        return packing.pack(words, self._modulus)
+        return memoryview(packing.pack(words, self._modulus))

@@ -14,8 +14,9 @@ from typing import Final
 
 import numpy as np
 
-from protocols.crypto.keystream import Words, add_mask, apply_masks
+from protocols.crypto.keystream import Words, add_mask
 from protocols.crypto.secret import Secret
+from protocols.seeds.weighting import add_weighted_masks
 
 KEY_BYTES: Final = 32
 """Number of bytes of a key, and of each share of it."""
@@ -27,16 +28,18 @@ def add(padded: Words, shares: Sequence[Secret]) -> None:
     add_mask(padded, key)
 
 
-def removed(total: Words, shares: Sequence[bytes]) -> Words:
-    """Return a sum of wrapped vectors without the wraps.
+def removed(total: Words, shares: Sequence[bytes], weights: Sequence[int]) -> Words:
+    """Return a sum of wrapped vectors, each times its weight, without the wraps.
 
     Args:
         total: The sum, words of 64 bits.
         shares: For each set, the shares of all contributors, joined, in the same order in each set.
+        weights: The weight of each contributor, in that order.
     """
-    bare = total.copy()
-    apply_masks(bare, [(np.subtract, key) for key in _keys(shares)])
-    return bare
+    wraps = np.zeros_like(total)
+    add_weighted_masks(wraps, _keys(shares), weights)
+    np.subtract(total, wraps, out=wraps)
+    return wraps
 
 
 def _keys(shares: Sequence[bytes]) -> list[Secret]:

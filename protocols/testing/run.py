@@ -1,6 +1,7 @@
 """A driver for tests: all parties of one sum, step by step, and checkpoints from which a test can go on many times."""
 
 import copy
+import operator
 from collections.abc import Collection, Mapping, Sequence
 from typing import Self
 
@@ -15,10 +16,19 @@ from protocols.testing.repeatable import SNAPSHOT_KEY, repeatable_entropy
 from protocols.testing.scenario import Scenario
 
 
-def exact_sum(inputs: Mapping[int, Vector], contributors: Sequence[int], modulus: int) -> list[int]:
-    """Return the sum of the contributors' vectors modulo `modulus`, computed with Python's own integers."""
+def exact_sum(
+    inputs: Mapping[int, Vector],
+    contributors: Sequence[int],
+    modulus: int,
+    weights: Mapping[int, int] | None = None,
+) -> list[int]:
+    """Return the sum of the contributors' vectors modulo `modulus`, computed with Python's own integers.
+
+    Each vector counts as often as its weight says; once, if it has none.
+    """
+    times = [(weights or {}).get(client, 1) for client in contributors]
     columns = zip(*(inputs[client].tolist() for client in contributors), strict=True)
-    return [sum(column) % modulus for column in columns]
+    return [sum(map(operator.mul, times, column)) % modulus for column in columns]
 
 
 class ProtocolRun:
@@ -84,6 +94,16 @@ class ProtocolRun:
             self.server.receive(client, reply)
         self.progress = self.server.advance()
 
+    def abandon(self) -> None:
+        """End the step with the replies that are there; nobody answers if the server asks again in the same step.
+
+        Each protocol stops to ask after at most as many times as there are parties.
+        """
+        step = self.server.step
+        for _ in range(1 + len(self.scenario.parties)):
+            if self.server.step == step:
+                self.server.advance()
+
     def to_step(self, number: int) -> Self:
         """Run that many steps honestly, and return this run."""
         for _ in range(number):
@@ -103,7 +123,7 @@ class ProtocolRun:
             outcome.total.dtype == np.uint64
             and outcome.contributors == tuple(sorted(set(outcome.contributors)))
             and len(outcome.contributors) >= session.threshold
-            and outcome.total.tolist() == exact_sum(self.inputs, outcome.contributors, session.modulus)
+            and outcome.total.tolist() == exact_sum(self.inputs, outcome.contributors, session.modulus, outcome.weights)
         )
 
     def refusal(self, sender: int, reply: bytes) -> RemoteError | None:
@@ -150,6 +170,8 @@ class _NoOpenings:
         contributors: tuple[int, ...],
         minimum: int,
         root: bytes = b"",
+        weights: tuple[int, ...] = (),
+        batches: bool = False,
     ) -> None:
         """See `OpeningRecord.record`."""
 

@@ -92,6 +92,8 @@ class Scenario:
         unchecked: tuple[str, ...] = (),
         tolerated: int | None = None,
         expires: int | None = None,
+        weights: tuple[int, ...] = (1,),
+        batches: bool = False,
         now: float = 0.0,
     ) -> Self:
         """Return a scenario whose session has the first modulus of 2^16, 2^31 - 1, 2^61 - 1 and 65521 that fits.
@@ -109,6 +111,8 @@ class Scenario:
             unchecked: As in the class.
             tolerated: As in the class.
             expires: The time at which the session expires, if the protocol needs one.
+            weights: The weights that the session allows.
+            batches: Whether the session has batches.
             now: As in the class.
 
         Raises:
@@ -126,6 +130,8 @@ class Scenario:
                 attached=attached,
                 committee=committee,
                 expires=expires,
+                weights=weights,
+                batches=batches,
             )
             try:
                 protocol.validate(session)

@@ -2,6 +2,8 @@
 
 import logging
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 from secagg.commands.progress import write_line
@@ -12,7 +14,7 @@ from secagg.engines.node.station import Station
 from secagg.engines.node.training_function import Train, load_training
 from secagg.engines.wire.claim import Query
 from secagg.engines.wire.parcel import OVERHEAD_BYTES
-from secagg.errors import ConfigurationError
+from secagg.errors import ConfigurationError, SecaggError
 from secagg.logger import LOGGER
 from secagg.paths import escaped, expanded
 
@@ -42,12 +44,31 @@ def serve_node(path: Path, *, train: str | None, socket: Path | None) -> None:
     with listening(None if socket is None else expanded(socket)) as listener:
         LOGGER.addHandler(logging.StreamHandler(sys.stderr))
         write_line(f"{escaped(home.path)}: node {home.node} answers at {escaped(listener.getsockname())}.")
-        ResidentStation(_answering(home, training), limit=limit).serve(listener)
+        station, ended = Station(home), threading.Event()
+        threading.Thread(target=forget_in_time, args=(station, ended), daemon=True).start()
+        try:
+            ResidentStation(_answering(home, station, training), limit=limit).serve(listener)
+        finally:
+            ended.set()
 
 
-def _answering(home: Home, train: Train | None) -> Answer:
+def forget_in_time(station: Station, ended: threading.Event, *, every_s: float = 60.0) -> None:
+    """Forget the live session of a station when it has expired, also if no parcel comes any more.
+
+    Args:
+        station: The station.
+        ended: Set when the station has ended.
+        every_s: Seconds between two looks at the clock.
+    """
+    while True:
+        with suppress(SecaggError):  # The home is busy or damaged: the next look may find it as it should be.
+            station.forget_expired()
+        if ended.wait(every_s):
+            return
+
+
+def _answering(home: Home, station: Station, train: Train | None) -> Answer:
     """Return the node's side: its station, which also tells which node it is."""
-    station = Station(home)
 
     def answer(parcel: bytes) -> bytes:
         if parcel == HELLO:

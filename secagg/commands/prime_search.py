@@ -4,11 +4,12 @@ import contextlib
 import importlib
 import os
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Final
 
 from protocols.crypto.paillier.safe_primes import safe_prime
+from secagg.interruption import HeldInterrupts
 
 _MOST_THREADS: Final = 4
 _GLANCE_S: Final = 0.1
@@ -21,7 +22,9 @@ class _Over(Exception):
 def two_safe_primes(bits: int, observe: Callable[[int, int], None]) -> tuple[int, int]:
     """Return two random safe primes.
 
-    Every thread goes on until two are found, so that a fast one does not wait for another. An interrupt ends all.
+    Every thread goes on until two are found, so that a fast one does not wait for another. An interrupt ends all. It
+    may arrive at any instant, and Python's conditions, events and futures do not give their locks back at some of them.
+    So the main thread shares none of these with the search: it sleeps and looks.
 
     Args:
         bits: Size of each; see `protocols.crypto.paillier.safe_primes.safe_prime`.
@@ -30,38 +33,40 @@ def two_safe_primes(bits: int, observe: Callable[[int, int], None]) -> tuple[int
     Raises:
         ParameterError: `bits` is out of range.
     """
-    threads = min(os.cpu_count() or 1, _MOST_THREADS)
-    tested, found, over = [0] * threads, list[int](), threading.Event()
+    count = min(os.cpu_count() or 1, _MOST_THREADS)
+    tested, found, errors, over = [0] * count, list[int](), list[Exception](), False
 
     def search(thread: int) -> None:
-        def count(candidates: int) -> None:
+        def tried(candidates: int) -> None:
             tested[thread] += candidates
-            if over.is_set():
+            if over:
                 raise _Over
 
-        with contextlib.suppress(_Over):
-            try:
-                while len(found) < 2:
-                    found.append(safe_prime(bits, tried=count))
-            finally:
-                over.set()
+        _release_gil()
+        try:
+            while len(found) < 2:
+                found.append(safe_prime(bits, tried=tried))
+        except _Over:
+            pass
+        except Exception as error:  # noqa: BLE001 - raised again in the main thread
+            errors.append(error)
 
-    # Nothing may wait for the threads before they are told to end, wherever an interrupt arrives.
-    pool = ThreadPoolExecutor(threads, initializer=_release_gil)
+    threads = [threading.Thread(target=search, args=(thread,), daemon=True) for thread in range(count)]
     try:
-        searches = [pool.submit(search, thread) for thread in range(threads)]
-        while wait(searches, timeout=_GLANCE_S).not_done:
+        with HeldInterrupts():
+            for thread in threads:
+                thread.start()
+        while len(found) < 2 and not errors:
+            time.sleep(_GLANCE_S)
             observe(sum(tested), min(len(found), 2))
-    except RuntimeError as error:
-        # An interrupt that arrives while `threading.Condition` takes its lock again leaves it as this error.
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise error.__context__ from None
-        raise
     finally:
-        over.set()
-        pool.shutdown()
-    for each in searches:
-        each.result()
+        over = True
+        with HeldInterrupts():
+            for thread in threads:
+                if thread.ident is not None:  # It has been started.
+                    thread.join()
+    if errors:
+        raise errors[0]
     observe(sum(tested), 2)
     return found[0], found[1]
 

@@ -98,7 +98,7 @@ class RoundLines:
         )
         if record.withheld is not None:
             said.append(f"nothing released ({record.withheld})")
-        self._write(", ".join(said))
+        self._write(", ".join([*said, *record.told]))
 
     def _write(self, line: str) -> None:
         write_line(f"{line}, elapsed {timedelta(seconds=int(time.monotonic() - self._began_s))}")

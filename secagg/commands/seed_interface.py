@@ -63,9 +63,8 @@ def seed_committee(
     quorum: Annotated[
         int | None,
         typer.Option(
-            help="Number of members that must agree on a sum. Default: the least number that protects from a malicious "
-            "server, (members + colluding) / 2 rounded down, plus 1. A smaller one is weaker: it is at least more than "
-            "half, which protects from an honest-but-curious server only.",
+            help="Number of members that must agree on a sum. Default: the least number that is accepted, (members + "
+            "colluding) / 2 rounded down, plus 1. Then two quorums have an honest member in common.",
             show_default=False,
         ),
     ] = None,

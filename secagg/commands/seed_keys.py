@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from protocols.cohort import Adversary
 from protocols.seeds import sets
 from protocols.seeds.committee import SeedCommittee
 from protocols.seeds.member_key import InvalidCertificate, MemberCertificate
@@ -94,7 +93,7 @@ def make_seed_committee(certificates: Sequence[Path], *, colluding: int, quorum:
     Args:
         certificates: The public file of each member, in order.
         colluding: The most corrupt members that learn nothing.
-        quorum: The number of members that agree on a sum; None for the least against a malicious server.
+        quorum: The number of members that agree on a sum; None for the least that is safe.
         out: The file, which must not exist.
 
     Raises:
@@ -104,7 +103,7 @@ def make_seed_committee(certificates: Sequence[Path], *, colluding: int, quorum:
     """
     now = time.time()
     read = tuple(_valid_certificate(expanded(path), now) for path in certificates)
-    least = sets.quorum(len(read), colluding, Adversary.MALICIOUS)
+    least = sets.quorum(len(read), colluding)
     committee = SeedCommittee(certificates=read, colluding=colluding, quorum=least if quorum is None else quorum)
     out = expanded(out)
     write_seed_committee(out, committee)
@@ -141,18 +140,11 @@ def account(out: Path, committee: SeedCommittee) -> Iterator[str]:
     yield f"  pin, the same in all epochs, to be compared over such a channel by all clients: {committee.pin.hex()}"
     yield f"  fingerprint of this epoch: {committee.fingerprint.hex()}"
     yield f"  secrecy: at most {colluding} corrupt members learn only the sums that are opened"
-    yield f"  availability: members agree on a sum if at most {members - quorum} of them are absent"
-    yield f"  one sum in each session, if the server is malicious too: {_two_sums(committee)}"
+    absent = members - max(quorum, committee.sets.needed)
+    yield f"  availability: a sum can be opened if at most {absent} members are absent"
+    yield f"  one sum in each session, with any server: if at most {colluding} members are corrupt"
     yield f"  wrong answers: {_decided(members, colluding)}"
     yield f"  cost: a client draws {committee.sets.count} seeds, of which a member gets {committee.sets.held}"
-
-
-def _two_sums(committee: SeedCommittee) -> str:
-    """Return how many corrupt members two quorums cannot consist of in common."""
-    most = 2 * committee.quorum - committee.members - 1
-    if most < committee.colluding:
-        return f"NOT with {committee.colluding} corrupt members, but with at most {most}; a higher quorum is safer"
-    return f"if at most {committee.colluding} members are corrupt"
 
 
 def _decided(members: int, colluding: int) -> str:

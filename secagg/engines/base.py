@@ -13,6 +13,7 @@ from protocols.session import Vector
 from secagg.aggregation.mean import SecureMean
 from secagg.aggregation.rotation import Rotation
 from secagg.arrays import Arrays
+from secagg.engines.findings import Findings
 from secagg.engines.statistics import UpdateParts
 from secagg.engines.wire.work import WITHOUT_MODEL, Work
 from secagg.privacy.clipping import Clip
@@ -156,6 +157,7 @@ class RoundResult:
         failed: For each client that failed, the reason, for its owner only; empty if clients do not tell the engine.
         steps: The figures of each step that was run; none in memory.
         seen: For each node that refuses this attempt as an old one, the last serial that it says it has seen.
+        findings: What the protocol says of the parties of the sum.
         cost: Bytes and seconds of all parties up to the sum, as far as the engine knows them; those of a client
             include its call of `contribute`.
     """
@@ -168,6 +170,7 @@ class RoundResult:
     failed: Mapping[int, str] = field(default_factory=dict)
     steps: tuple[StepFigures, ...] = ()
     seen: Mapping[int, int] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
     cost: Cost = field(default_factory=Cost)
 
     @property
@@ -189,6 +192,7 @@ class Release:
         rounding_bound: A bound on the difference, apart from noise, between an entry and the exact mean of the clipped
             updates; None for a weighted mean with noise, since the bound would reveal the exact total weight.
         failed: As in `RoundResult`.
+        findings: As in `RoundResult`.
         cost: Bytes and seconds of the protocol, encoding and decoding included, as far as they are known.
     """
 
@@ -198,6 +202,7 @@ class Release:
     realised: PrivacyEvent | None
     rounding_bound: float | None
     failed: Mapping[int, str] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
     cost: Cost = field(default_factory=Cost)
 
 

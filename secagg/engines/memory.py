@@ -20,6 +20,7 @@ from secagg.aggregation.mean import SecureMean
 from secagg.checks import plain_integer
 from secagg.engines.base import Release, RoundPlan, RoundResult
 from secagg.engines.client import contribute, weight_of
+from secagg.engines.findings import Findings
 from secagg.engines.parties import check_clients, check_consent, check_parties, checked_updates
 from secagg.errors import ConfigurationError, TrainingDiverged
 from secagg.simulation.devices import Devices
@@ -198,6 +199,7 @@ class InMemory:
             attached=outcome.attached,
             dropped=drops,
             failed=failed,
+            findings=Findings.of(outcome),
             cost=outcome.cost,
         )
 
@@ -315,5 +317,6 @@ def simulate_mean(
         dropped=_by_step(outcome.dropped),
         realised=mean.realised(len(outcome.contributors)),
         rounding_bound=decoded.rounding_bound,
+        findings=Findings.of(outcome),
         cost=outcome.cost,
     )

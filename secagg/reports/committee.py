@@ -1,7 +1,11 @@
 """The committee of a run in words."""
 
+from collections.abc import Sequence
+
 from protocols import SeedCommittee
 from protocols.committee import CommitteeKey
+from secagg.checks import listed
+from secagg.training.records import RoundRecord
 
 
 def committee_in_words(key: CommitteeKey) -> str:
@@ -13,6 +17,21 @@ def committee_in_words(key: CommitteeKey) -> str:
         f"any {key.threshold} of {key.members} members agree on a sum; {_verified(key)}; pin {key.pin.hex()}, "
         f"fingerprint of the epoch {key.fingerprint.hex()}"
     )
+
+
+def answers_in_words(rounds: Sequence[RoundRecord]) -> tuple[tuple[str, str], ...]:
+    """Return what is to be said of the committee's answers in a run, with a heading; nothing if all is well."""
+    unverified = sum(not record.verified for record in rounds)
+    broke = sorted({party for record in rounds for party in record.culprits})
+    complaints = sum(len(record.complaints) for record in rounds)
+    said = list[str]()
+    if unverified:
+        said.append(f"{unverified} sums are NOT verified: a committee member that lies could have changed them")
+    if broke:
+        said.append(f"parties {listed(broke)} broke the rules and did no harm to a sum")
+    if complaints:
+        said.append(f"committee members complained of clients' messages {complaints} times (metrics.jsonl)")
+    return (("The committee's answers", "; ".join(said)),) if said else ()
 
 
 def _verified(key: SeedCommittee) -> str:

@@ -28,7 +28,7 @@ from secagg.privacy.clipping import clip_in_words, model_parameters
 from secagg.privacy.example_level import ExampleLevel
 from secagg.privacy.noise import in_words
 from secagg.reports import charts
-from secagg.reports.committee import committee_in_words
+from secagg.reports.committee import answers_in_words, committee_in_words
 from secagg.reports.costs import Cost, costs, quantity
 from secagg.reports.earlier_ledgers import with_earlier
 from secagg.reports.wording import assumed_server, protection, rounding_in_words
@@ -237,6 +237,7 @@ class RunReport:
         return (
             ("Protocol", str(mean.protocol)),
             *committee,
+            *answers_in_words(self.rounds),
             ("Server assumed", assumed_server(self.config.protocol, self.config.adversary, trust=self.noise_from)),
             ("Withstands", self.cohort.in_words),
             ("Its steps", ", ".join(stage.replace("_", " ") for stage in self.stages)),

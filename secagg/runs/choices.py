@@ -54,7 +54,7 @@ def choose_committee(config: TrainingConfig) -> SimulatedCommittee | None:
 def _without_folder(config: TrainingConfig, kind: type[SecureSum]) -> SimulatedCommittee | None:
     """Return a committee that is drawn now, or None if the protocol needs none."""
     if issubclass(kind, SeedSum):
-        return drawn_committee(clients=config.clients, adversarial=config.adversarial, adversary=config.adversary)
+        return drawn_committee(clients=config.clients, adversarial=config.adversarial)
     if kind.needs_committee:
         raise ConfigurationError(
             f"committee: expected the folder of one, which {config.protocol} needs, found none. Make it with "

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from protocols import Adversary, Committee, Identity, MemberCertificate, MemberShare, ParameterError, SeedCommittee
+from protocols import Committee, Identity, MemberCertificate, MemberShare, ParameterError, SeedCommittee
 from protocols.cohort import whole_clients
 from protocols.seeds.member_key import CertificateExpired
 from protocols.seeds.member_keys import MemberKeys
@@ -26,13 +26,12 @@ DRAWN_MEMBERS: Final = 5
 _DRAWN_FOR_S: Final = 10 * 365 * 86_400  # The keys end with the process, long before.
 
 
-def drawn_committee(*, clients: int, adversarial: float, adversary: Adversary) -> SimulatedCommittee:
+def drawn_committee(*, clients: int, adversarial: float) -> SimulatedCommittee:
     """Return a committee whose members make their keys now.
 
     Args:
         clients: The number of clients, whose ids are 0, 1, ...; the members are other parties, with the next ids.
         adversarial: The fraction of the members, in [0, 1), that may be corrupt; at least one is assumed to be.
-        adversary: The server.
 
     Raises:
         ParameterError: The fraction is out of its range.
@@ -44,7 +43,7 @@ def drawn_committee(*, clients: int, adversarial: float, adversary: Adversary) -
     key = SeedCommittee(
         certificates=tuple(certificate for certificate, _ in issued),
         colluding=colluding,
-        quorum=quorum(DRAWN_MEMBERS, colluding, adversary),
+        quorum=quorum(DRAWN_MEMBERS, colluding),
     )
     shares = tuple(
         MemberShare(key, index, identity, epoch_key)

@@ -16,12 +16,13 @@ import itertools
 import struct
 from typing import Any, ClassVar, Final
 
-from protocols.errors import ParameterError, SessionReused
-from protocols.replay import check_apart
+from protocols.errors import ParameterError
+from protocols.replay import Opened, check_session
 from protocols.session import MAX_CLIENT_ID
 from secagg.storage.store import Layout, Store, StoreCorrupt, check_bytes
 
 _ID_BYTES: Final = 4
+_WEIGHT_BYTES: Final = 8
 
 
 def _first_digest(key: bytes, session_id: bytes, hashed: bytes, packed: bytes, minimum: int) -> bytes:
@@ -43,12 +44,31 @@ _FIRST: Final = Layout(
 """The format of stores in which nothing can be opened again: no row has a root."""
 
 
+def _second_digest(key: bytes, session_id: bytes, hashed: bytes, packed: bytes, minimum: int, root: bytes) -> bytes:
+    sizes = len(session_id).to_bytes(8, "big") + minimum.to_bytes(8, "big", signed=True) + len(root).to_bytes(8, "big")
+    return hashlib.sha256(key + hashed + sizes + session_id + root + packed).digest()
+
+
+_SECOND: Final = Layout(
+    version=2,
+    schema=(
+        "CREATE TABLE openings (key BLOB NOT NULL, session_id BLOB NOT NULL, context BLOB NOT NULL, "
+        "contributors BLOB NOT NULL, minimum INTEGER NOT NULL, root BLOB NOT NULL, digest BLOB NOT NULL, "
+        "PRIMARY KEY (key, session_id)) STRICT, WITHOUT ROWID"
+    ),
+    rows="SELECT key, session_id, context, contributors, minimum, root, digest FROM openings",
+    digest=_second_digest,
+    added=(b"",),
+)
+"""The format of stores in which a session has one sum with a key, and each contributor counts once."""
+
+
 class OpeningStore(Store):
     """The sums that a party has opened with any of its identities and key shares, by session and context.
 
     A store of openings is a context manager and a `protocols.replay.OpeningRecord`. Any thread of one process may
-    use it. It closes on the first failure. A set of n contributors takes 4 * n bytes. A new set is compared with all
-    other sets of its context.
+    use it. It closes on the first failure. A set of n contributors takes 4 * n bytes, and 12 * n bytes if they have
+    weights. A new set is compared with all other sets of its context and of its session.
 
     Args:
         path: The path of a store that `create` has made.
@@ -63,16 +83,16 @@ class OpeningStore(Store):
         "were never used before."
     )
     application_id: ClassVar[int] = 0x5EC09E
-    format_version: ClassVar[int] = 2
+    format_version: ClassVar[int] = 3
     table: ClassVar[str] = "openings"
     schema: ClassVar[str] = (
         "CREATE TABLE openings (key BLOB NOT NULL, session_id BLOB NOT NULL, context BLOB NOT NULL, "
-        "contributors BLOB NOT NULL, minimum INTEGER NOT NULL, root BLOB NOT NULL, digest BLOB NOT NULL, "
-        "PRIMARY KEY (key, session_id)) STRICT, WITHOUT ROWID"
+        "contributors BLOB NOT NULL, minimum INTEGER NOT NULL, root BLOB NOT NULL, weights BLOB NOT NULL, "
+        "digest BLOB NOT NULL, PRIMARY KEY (key, session_id, root)) STRICT, WITHOUT ROWID"
     )
-    rows: ClassVar[str] = "SELECT key, session_id, context, contributors, minimum, root, digest FROM openings"
-    insert: ClassVar[str] = "INSERT INTO openings VALUES (?, ?, ?, ?, ?, ?, ?)"
-    earlier: ClassVar[tuple[Layout, ...]] = (_FIRST,)
+    rows: ClassVar[str] = "SELECT key, session_id, context, contributors, minimum, root, weights, digest FROM openings"
+    insert: ClassVar[str] = "INSERT INTO openings VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    earlier: ClassVar[tuple[Layout, ...]] = (_FIRST, _SECOND)
 
     def record(
         self,
@@ -83,6 +103,8 @@ class OpeningStore(Store):
         contributors: tuple[int, ...],
         minimum: int,
         root: bytes = b"",
+        weights: tuple[int, ...] = (),
+        batches: bool = False,
     ) -> None:
         """Record that a sum is about to be opened. The record is on the disk when this returns.
 
@@ -95,11 +117,14 @@ class OpeningStore(Store):
                 later, must differ from this one; in [1, 2^32 - 2].
             root: 32 bytes that stand for everything that is opened, if the same may be opened again after a restart;
                 otherwise empty.
+            weights: The contributors' weights, ints in [1, 2^64 - 1], if there is a root; empty if each is 1.
+            batches: Whether the session may have several sums, with a root each.
 
         Raises:
-            SessionReused: A sum of this session was opened with this key before, without a root or with another one.
-            UnsafeOpening: Under this context, another sum was opened with this key or any other. Its contributors
-                differ from these, but in fewer clients than this minimum, or than that sum's own minimum.
+            SessionReused: A sum of this session was opened with this key before, without a root or with another one,
+                and the session has no batches.
+            UnsafeOpening: Under this context another sum was opened with this key or any other, or another sum of this
+                session with this key, from which this one must be further apart: see `OpeningRecord`.
             StoreError: It is not certain that the opening was recorded. The store is closed.
             ParameterError: An argument has another type or is out of range.
         """
@@ -112,35 +137,39 @@ class OpeningStore(Store):
         if root:
             check_bytes("root", root, least=32, most=32)
         packed, hashed = _packed(contributors), hashlib.sha256(context).digest()
+        opened = Opened.of(contributors, _checked(weights), minimum, root)
         with self._turn:
             with self._typed():
                 found = self._run(
                     "SELECT root FROM openings WHERE key = ? AND session_id = ?", key, session_id
-                ).fetchone()
+                ).fetchall()
                 # No other process writes to the file, so what is read here still holds when the row is added.
                 # Openings with every key count: two sums have a difference, whether under one key or two.
                 others = self._run(
-                    "SELECT contributors, MAX(minimum) FROM openings WHERE context = ? AND contributors <> ? "
-                    "GROUP BY contributors",
-                    *(hashed, packed),
+                    "SELECT contributors, weights, MAX(minimum), root <> x'' FROM openings "
+                    "WHERE context = ? OR (key = ? AND session_id = ?) GROUP BY contributors, weights, root <> x''",
+                    *(hashed, key, session_id),
                 ).fetchall()
-            if found is not None and root and found == (root,):
+            if root and (root,) in found:
                 return
-            if found is not None:
-                raise SessionReused(
-                    f"session {session_id.hex()}: expected a session of which no sum was opened with this key, found "
-                    "one of which a sum was opened. Use a new session."
-                )
-            if any(len(other) % _ID_BYTES for other, _ in others):
-                self.close()
-                raise StoreCorrupt(
-                    f"{self._path}: expected sets of contributors of whole ids, found another one. {self.remedy}"
-                )
-            for other, its_minimum in others:
-                check_apart(contributors, _unpacked(other), max(minimum, its_minimum))
+            check_session([earlier for (earlier,) in found], root=root, batches=batches)
+            for other in others:
+                opened.check(self._opened(*other))
             with self._typed():
-                row = (key, session_id, hashed, packed, minimum, root)
+                row = (key, session_id, hashed, packed, minimum, root, _packed_weights(opened.weights))
                 self._run(self.insert, *row, self._digest(*row))
+
+    def _opened(self, packed: bytes, weights: bytes, minimum: int, rooted: int) -> Opened:
+        """Return what a row says; a row that says nothing closes the store."""
+        count = len(packed) // _ID_BYTES
+        if len(packed) % _ID_BYTES or len(weights) not in (0, _WEIGHT_BYTES * count):
+            self.close()
+            raise StoreCorrupt(
+                f"{self._path}: expected sets of contributors of whole ids, with as many weights or none, found "
+                f"another one. {self.remedy}"
+            )
+        unpacked = struct.unpack(f">{len(weights) // _WEIGHT_BYTES}Q", weights)
+        return Opened(struct.unpack(f">{count}I", packed), unpacked, minimum, bool(rooted))
 
     def take_over(self, earlier: "OpeningStore") -> None:
         """Record all that another store of the same party holds. The records are on the disk when this returns.
@@ -151,8 +180,9 @@ class OpeningStore(Store):
             earlier: An open store, such as one that was made for another key.
 
         Raises:
-            StoreCorrupt: Both stores hold an opening of one session with one key, and the two differ. Nothing has been
-                taken over, and this store is closed.
+            StoreCorrupt: Both stores hold an opening of one session with one key, and the two differ: they have the
+                same root, or one has none, or they have contributors in common. Nothing has been taken over, and this
+                store is closed.
             StoreError: It is not certain that the openings were recorded. The store that failed is closed.
             ParameterError: The argument is not another store.
         """
@@ -164,10 +194,12 @@ class OpeningStore(Store):
         with self._turn, self._typed():
             self._run("BEGIN EXCLUSIVE")
             for row in rows:
-                known = self._run(f"{self.rows} WHERE key = ? AND session_id = ?", *row[:2]).fetchone()
-                if known is None:
+                known = self._run(f"{self.rows} WHERE key = ? AND session_id = ?", *row[:2]).fetchall()
+                if row in known:
+                    continue
+                if all(_are_batches(row, other) for other in known):
                     self._run(self.insert, *row)
-                elif known != row:
+                else:
                     raise StoreCorrupt(
                         f"session {row[1].hex()}: expected the same opening with one key in both stores, found two "
                         "different ones. Nothing has been taken over."
@@ -176,11 +208,17 @@ class OpeningStore(Store):
 
     @staticmethod
     def _digest(*row: Any) -> bytes:
-        key, session_id, hashed, packed, minimum, root = row
-        sizes = (
-            len(session_id).to_bytes(8, "big") + minimum.to_bytes(8, "big", signed=True) + len(root).to_bytes(8, "big")
-        )
-        return hashlib.sha256(key + hashed + sizes + session_id + root + packed).digest()
+        key, session_id, hashed, packed, minimum, root, weights = row
+        sizes = b"".join(len(each).to_bytes(8, "big") for each in (session_id, root, weights))
+        numbers = sizes + minimum.to_bytes(8, "big", signed=True)
+        return hashlib.sha256(key + hashed + numbers + session_id + root + weights + packed).digest()
+
+
+def _are_batches(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    """Return whether two rows of one session and key may be two batches."""
+    (*_, mine, _, root, _, _), (*_, its, _, other_root, _, _) = one, other
+    common = set(struct.iter_unpack(">I", mine)) & set(struct.iter_unpack(">I", its))
+    return bool(root and other_root and root != other_root and not common)
 
 
 def _packed(contributors: tuple[int, ...]) -> bytes:
@@ -195,5 +233,11 @@ def _packed(contributors: tuple[int, ...]) -> bytes:
     return struct.pack(f">{len(contributors)}I", *contributors)
 
 
-def _unpacked(packed: bytes) -> tuple[int, ...]:
-    return struct.unpack(f">{len(packed) // _ID_BYTES}I", packed)
+def _checked(weights: tuple[int, ...]) -> tuple[int, ...]:
+    if type(weights) is not tuple or any(type(each) is not int or not 1 <= each < 2**64 for each in weights):
+        raise ParameterError("weights: expected a tuple of ints in [1, 2^64 - 1], found something else")
+    return weights
+
+
+def _packed_weights(weights: tuple[int, ...]) -> bytes:
+    return struct.pack(f">{len(weights)}Q", *weights)

@@ -33,7 +33,7 @@ from secagg.privacy.clipping import Clip, planned
 from secagg.training.cohorts import Draw
 from secagg.training.drawing import Cohorts, Drawn
 from secagg.training.model_state import PLAIN_STEP, GlobalModel, ServerStep, adapting_bound, evaluate, measured
-from secagg.training.records import RoundRecord, committee_cost, log_round, means
+from secagg.training.records import MemberComplaint, RoundRecord, committee_cost, log_round, means
 
 
 class SecureAveraging:
@@ -254,7 +254,7 @@ class SecureAveraging:
         if not isinstance(found, Release):
             return record
         if sample is not None:  # Neither how many were drawn may be known, nor what depends on it.
-            return msgspec.structs.replace(record, contributors=sample.expected)
+            return msgspec.structs.replace(record, contributors=sample.expected, verified=found.findings.verified)
         bound, cost, committee = found.rounding_bound, found.cost, self._mean.committee
         sent, received, seconds = means(cost, self._planned.clients)
         return msgspec.structs.replace(
@@ -266,6 +266,12 @@ class SecureAveraging:
             client_s=seconds,
             server_s=cost.server_s,
             committee=None if committee is None else committee_cost(cost, committee),
+            verified=found.findings.verified,
+            culprits=sorted(found.findings.culprits),
+            complaints=[
+                MemberComplaint(member=each.member, client=each.client, reason=each.reason)
+                for each in found.findings.complaints
+            ],
         )
 
 

@@ -20,6 +20,20 @@ T = TypeVar("T")
 Stage = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
 
 
+class MemberComplaint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a committee member said of a client's message that it could not accept. One of the two is at fault.
+
+    Attributes:
+        member: The member's id.
+        client: The client's id.
+        reason: What was wrong.
+    """
+
+    member: Count
+    client: Count
+    reason: Stage
+
+
 class CommitteeCost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The cost of a committee member's part of a round.
 
@@ -82,6 +96,10 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         client_s: CPU seconds of secure aggregation, mean over clients.
         server_s: CPU seconds of secure aggregation.
         committee: The cost of the committee's part; None if there is no committee, or nothing was released.
+        verified: False if a committee member could have changed the sum without being noticed.
+        culprits: Ids of parties that were shown to break the rules, and did no harm to the sum.
+        complaints: What committee members said of clients' messages. If the clients are drawn in secret, `culprits` and
+            `complaints` are left out, since they name parties of the round.
     """
 
     round: Annotated[int, Meta(ge=1, lt=2**31)]
@@ -103,6 +121,24 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     client_s: Quantity = written(float)
     server_s: Quantity = written(float)
     committee: CommitteeCost | None = written(none)
+    verified: bool = True
+    culprits: list[Count] = msgspec.field(default_factory=list)
+    complaints: list[MemberComplaint] = msgspec.field(default_factory=list)
+
+    @property
+    def told(self) -> list[str]:
+        """What is to be said of the committee's answers, in words; nothing if all is well."""
+        found = list[str]()
+        if not self.verified:
+            found.append("the sum is NOT verified: a committee member that lies could have changed it")
+        if self.culprits:
+            found.append(f"parties {listed(self.culprits)} broke the rules and did no harm to the sum")
+        if self.complaints:
+            members, clients = ({getattr(each, name) for each in self.complaints} for name in ("member", "client"))
+            found.append(
+                f"members {listed(sorted(members))} complained of messages of clients {listed(sorted(clients))}"
+            )
+        return found
 
     def __str__(self) -> str:
         """Return the round in one line for people."""
@@ -116,6 +152,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         missing = {name.replace("_", " "): len(clients) for name, clients in self.dropped.items() if clients}
         where = ", ".join(f"{count} in {name}" for name, count in missing.items())
         parts.append(f"{sum(missing.values())} dropped out" + (f" ({where})" if where else ""))
+        parts += self.told
         if self.failed:
             parts.append(f"training failed on {listed(self.failed)} (not for publication)")
         if self.sent_bytes:

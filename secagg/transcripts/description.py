@@ -74,6 +74,11 @@ def rebuild(header: SessionHeader) -> tuple[SecureSum, Session]:
 
 def _header(protocol: SecureSum, session: Session) -> SessionHeader:
     roster, committee = session.roster, session.committee
+    if session.weights != (1,) or session.batches:
+        raise ConfigurationError(
+            "transcript: expected a session of one sum in which each vector counts once, found one with weights or "
+            "batches. Run it without a transcript."
+        )
     header = SessionHeader(
         protocol=protocol.name,
         wire=protocol.wire,

@@ -138,6 +138,8 @@ def setting(
     committee: tuple[int, ...] = COMMITTEE,
     colluding: int = 1,
     tolerated: int | None = None,
+    weights: tuple[int, ...] = (1,),
+    batches: bool = False,
 ) -> Setting:
     """Return a scenario with a roster or a committee if the protocol needs one; `colluding` is for one of seeds."""
     if tolerated is None and isinstance(protocol, SecAggPlus):
@@ -154,13 +156,15 @@ def setting(
         unchecked=("padded",) if isinstance(protocol, SeedSum) else ("packed",),
         tolerated=tolerated,
         expires=ENDS if isinstance(protocol, SeedSum) else None,
+        weights=weights,
+        batches=batches,
         now=NOW,
     )
 
 
 def _committee_for(protocol: SecureSum, members: tuple[int, ...], colluding: int) -> Committee | None:
     if isinstance(protocol, SeedSum):
-        least = quorum(len(members), colluding, protocol.adversary)
+        least = quorum(len(members), colluding)
         return Committee(key=seed_committee_of(len(members), colluding, least), members=members)
     return committee_of(members) if isinstance(protocol, EncryptedSum) else None
 
@@ -186,6 +190,7 @@ def settings() -> list[Setting]:
         setting(OneShot(adversary=Adversary.MALICIOUS), IDS[:3], 2, committee=(IDS[0], 9, IDS[1])),
         setting(SeedSum(adversary=Adversary.MALICIOUS), IDS[:4], 3, committee=(IDS[0], 9, IDS[1], 22)),
         setting(SeedSum(), IDS[:3], 2, committee=(21, 22, 23, 24, 25), colluding=2),
+        setting(SeedSum(), IDS[:5], 2, committee=(21, 22, 23), weights=(1, 5), batches=True),
         setting(SecAgg(), IDS[:4], 2, attached=OPENINGS),
         setting(
             SecAggPlus(neighbours=4, share_threshold=4, adversary=Adversary.MALICIOUS), IDS[:6], 4, attached=OPENINGS

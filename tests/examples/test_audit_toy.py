@@ -6,7 +6,8 @@ import pytest
 
 from examples.audit_toy import ToySum, audit, show
 from secagg.audit.finding import Verdict
-from secagg.audit.sums.attacks.base import random_inputs, sum_of
+from secagg.audit.sums.attacks.base import sum_of
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.stepwise import Stepwise
 from secagg.audit.sums.subject import SumSubject
 

@@ -45,7 +45,7 @@ REMOVALS: Final[dict[Check | OpeningCheck, tuple[Edit, ...]]] = {
         Edit(
             "protocols.terms",
             "ClientTerms.accept",
-            "if any(self.roster.get(each) != roster[each] for each in clients):",
+            "if not roster.items() <= self.roster.items():",
             "if False:",
         ),
     ),

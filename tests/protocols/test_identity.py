@@ -172,8 +172,8 @@ def test_part_of_a_roster_with_strangers_is_refused(clients: list[int]) -> None:
 
 def test_member_accepts_a_session_on_its_own_terms() -> None:
     for client in CLIENTS:
-        member(client).accept(client=client, clients=CLIENTS, threshold=3, roster=roster())
-        member(client).accept(client=client, clients=CLIENTS, threshold=4, roster=roster())
+        member(client).accept(client=client, threshold=3, roster=roster())
+        member(client).accept(client=client, threshold=4, roster=roster())
 
 
 def swapped() -> Roster:
@@ -199,7 +199,7 @@ def test_member_refuses_a_session_on_other_terms(changes: dict[str, object], fou
     The client must refuse (UnsafeSession).
     """
     with pytest.raises(UnsafeSession, match=found):
-        member(3, **changes).accept(client=3, clients=CLIENTS, threshold=3, roster=roster())
+        member(3, **changes).accept(client=3, threshold=3, roster=roster())
 
 
 def test_member_refuses_another_identity_for_any_one_client() -> None:
@@ -210,7 +210,7 @@ def test_member_refuses_another_identity_for_any_one_client() -> None:
     for client in CLIENTS:
         offered = Roster({**roster(), client: identity(1000).public})
         with pytest.raises(UnsafeSession):
-            member(3).accept(client=3, clients=CLIENTS, threshold=3, roster=offered)
+            member(3).accept(client=3, threshold=3, roster=offered)
 
 
 def session(**changes: object) -> Session:

@@ -26,8 +26,8 @@ COMMITTEE: Final = {
     "value_bits": None,
 }
 CONSTANTS: Final[dict[str, dict[str, Any]]] = {
-    "secagg": {"adversaries": BOTH},
-    "secagg-plus": {"adversaries": BOTH},
+    "secagg": {"adversaries": BOTH, "headroom": False},
+    "secagg-plus": {"adversaries": BOTH, "headroom": False},
     "lightsecagg": {"adversaries": ["curious"]},
     "paillier": COMMITTEE,
     "oneshot": {**COMMITTEE, "experimental": "there is no proof against a malicious server"},
@@ -35,6 +35,9 @@ CONSTANTS: Final[dict[str, dict[str, Any]]] = {
         "adversaries": BOTH,
         "needs_committee": True,
         "experimental": "its argument has not been reviewed outside the project",
+        "pads": "stream",
+        "headroom": False,
+        "value_bits": None,
     },
     "plain": {},
 }

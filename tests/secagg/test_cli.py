@@ -376,13 +376,12 @@ def test_budget_report_of_a_ledger_in_use_is_given(finished: Path) -> None:
 
 def test_settings_of_a_run_run_it_again(finished: Path) -> None:
     config = RunFolder(finished / "run").config()
-    assert (
-        parse(
-            {"dataset": "breast-cancer", "model": "numpy-softmax", "clients": 16, "rounds": 2}
-            | {"epochs": 1, "epsilon": 60.0, "delta": 0.01}
-        )
-        == config
+    given = parse(
+        {"dataset": "breast-cancer", "model": "numpy-softmax", "clients": 16, "rounds": 2}
+        | {"epochs": 1, "epsilon": 60.0, "delta": 0.01}
     )
+    assert prepare(given).config == config
+    assert prepare(config).config == config
 
 
 def test_help_on_a_narrow_terminal_without_unicode_is_written_with_escapes() -> None:

@@ -178,6 +178,8 @@ class _Openings:
         contributors: tuple[int, ...],
         minimum: int,
         root: bytes = b"",
+        weights: tuple[int, ...] = (),
+        batches: bool = False,
     ) -> None:
         """See `OpeningRecord.record`."""
         opened = self._disk.records.openings

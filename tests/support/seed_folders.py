@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from protocols import SeedCommittee
-from protocols.cohort import Adversary
 from protocols.seeds.member_keys import MemberKeys
 from protocols.seeds.sets import quorum
 from secagg.storage.key_files import PUBLIC_NAME
@@ -34,7 +33,7 @@ def seed_folder(
     committee = SeedCommittee(
         certificates=tuple(each.epochs[-1].certificate for each in keys),
         colluding=colluding,
-        quorum=quorum(members, colluding, Adversary.MALICIOUS),
+        quorum=quorum(members, colluding),
     )
     write_seed_committee(folder / COMMITTEE_NAME, committee)
     return folder

@@ -26,8 +26,10 @@ MASK, CHECK, AGREE, OPEN = range(4)
 
 @cache
 def seed_committee_of(members: int, colluding: int, least: int, epoch: int = 0) -> SeedCommittee:
-    """Return a committee of the first members of `seed_members`."""
-    return SeedCommittee(certificates=certificates(members, epoch), colluding=colluding, quorum=least)
+    """Return a committee of the first members of `seed_members`; an attack's may have a quorum that is too small."""
+    key = SeedCommittee(certificates=certificates(members, epoch), colluding=colluding, quorum=members)
+    object.__setattr__(key, "quorum", least)
+    return key
 
 
 def seed_share(key: SeedCommittee, index: int) -> MemberShare:
@@ -50,6 +52,8 @@ def seed_scenario(
     modulus: int = 2**16,
     session_id: bytes = b"a session of seeds",
     context: bytes = b"round 1",
+    weights: tuple[int, ...] = (1,),
+    batches: bool = False,
 ) -> Scenario:
     """Return clients with a committee of seeds.
 
@@ -67,8 +71,10 @@ def seed_scenario(
         modulus: The modulus.
         session_id: The session's id.
         context: The session's context.
+        weights: The weights that the session allows.
+        batches: Whether the session has batches.
     """
-    least = quorum(members, colluding, adversary) if agreeing is None else agreeing
+    least = quorum(members, colluding) if agreeing is None else agreeing
     key = seed_committee_of(members, colluding, least, epoch)
     session = Session(
         session_id=session_id,
@@ -80,6 +86,8 @@ def seed_scenario(
         roster=fixed_roster(clients) if adversary is MALICIOUS else None,
         committee=Committee(key=key, members=MEMBERS[:members]),
         expires=ENDS,
+        weights=weights,
+        batches=batches,
     )
     return Scenario(
         label=f"seeds-{members}-{colluding}-{adversary}-{pads}",
@@ -133,9 +141,11 @@ class WilfulServer:
         machine.handle(self.entries[member])
         return machine
 
-    def agreement(self, machine: Client, contributors: Collection[int]) -> bytes:
-        """Return a member's signature over these contributors."""
-        proposal = Proposal(tuple(sorted(contributors)), (1,) * len(contributors))
+    def agreement(
+        self, machine: Client, contributors: Collection[int], weights: Mapping[int, int] | None = None
+    ) -> bytes:
+        """Return a member's signature over these contributors, whose weights are 1 if they are left out."""
+        proposal = Proposal(tuple(sorted(contributors)), _weights_of(contributors, weights))
         reply = machine.handle(self.scenario.codec.encode(AGREE, proposal))
         return bytes(self.scenario.codec.decode(AGREE, Agreement, reply).signature)
 
@@ -147,7 +157,12 @@ class WilfulServer:
         reply = machine.handle(self.scenario.codec.encode(OPEN, Certificate(signers, joined, sets)))
         return self.scenario.codec.decode(OPEN, SumShares, reply)
 
-    def total(self, contributors: Collection[int], shares: Mapping[int, SumShares]) -> list[int]:
+    def total(
+        self,
+        contributors: Collection[int],
+        shares: Mapping[int, SumShares],
+        weighted: Mapping[int, int] | None = None,
+    ) -> list[int]:
         """Return the sum of the contributors' vectors, if these members' sums of pads are for them.
 
         Raises:
@@ -161,7 +176,13 @@ class WilfulServer:
         if len(found) != derived.sets.count:
             raise LookupError(f"sets: expected all {derived.sets.count}, found {sorted(found)}")
         total = derived.pads.nothing()
-        for client in contributors:
-            derived.pads.add(total, bytes(self.messages[client].padded))
+        weights = _weights_of(contributors, weighted)
+        for client, weight in zip(sorted(contributors), weights, strict=True):
+            for _ in range(weight):
+                derived.pads.add(total, bytes(self.messages[client].padded))
         openings = [found[number] for number in range(derived.sets.count)]
-        return [int(each) for each in derived.pads.opened(total, openings, len(contributors))]
+        return [int(each) for each in derived.pads.opened(total, openings, weights)]
+
+
+def _weights_of(contributors: Collection[int], weights: Mapping[int, int] | None) -> tuple[int, ...]:
+    return tuple(1 if weights is None else weights[client] for client in sorted(contributors))

@@ -17,8 +17,10 @@ FIRST_SESSIONS: Final = "sessions-1.sqlite"
 SECOND_SESSIONS: Final = "sessions-2.sqlite"
 """The session store of format 2, which no version makes any more."""
 OPENINGS: Final = "openings.sqlite"
+SECOND_OPENINGS: Final = "openings-2.sqlite"
+"""The store of openings of format 2, which no version makes any more. It lacks the batches."""
 FIRST_OPENINGS: Final = "openings-1.sqlite"
-"""The store of openings of format 1, which no version makes any more. It lacks the opening with a root."""
+"""The store of openings of format 1, which no version makes any more. It lacks the openings with a root."""
 
 CLIENT: Final = bytes(range(32))
 OTHER_CLIENT: Final = bytes(range(32, 64))
@@ -45,6 +47,14 @@ ROOTED: Final = (OTHER_SHARE, b"session number 4", b"model C", tuple(range(9)), 
 ROOT: Final = bytes(range(128, 160))
 """The opening with a root, and the root."""
 
+BATCHES: Final = (
+    (bytes(range(192, 224)), tuple(range(100, 105)), (1, 1, 4, 4, 4)),
+    (bytes(range(224, 256)), tuple(range(105, 109)), (1, 1, 1, 1)),
+)
+"""Root, contributors and weights of two batches of one session, in format 3."""
+BATCHED: Final = (SHARE, b"session number 5", b"model D", 2)
+"""The share, the session, the context and the minimum of the batches."""
+
 
 def main(folder: Path) -> None:
     """Make both stores."""
@@ -65,6 +75,18 @@ def main(folder: Path) -> None:
                 contributors=contributors,
                 minimum=minimum,
                 root=root,
+            )
+        key, session_id, context, minimum = BATCHED
+        for root, contributors, weights in BATCHES:
+            openings.record(
+                key=key,
+                session_id=session_id,
+                context=context,
+                contributors=contributors,
+                minimum=minimum,
+                root=root,
+                weights=weights,
+                batches=True,
             )
 
 

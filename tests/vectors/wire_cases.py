@@ -7,7 +7,7 @@ comes from `completed` or was read from a vector file.
 import hashlib
 from typing import Any, Final
 
-from protocols import Adversary, Identity, Secret, SeedCommittee
+from protocols import Identity, Secret, SeedCommittee
 from protocols.seeds.member_keys import MemberKeys
 from protocols.seeds.sets import quorum
 from protocols.testing.repeatable import fixed_identity
@@ -68,6 +68,22 @@ CASES: Final[dict[str, list[Case]]] = {
             "modulus": 2**32,
             "attached": [[0, 0], [1, 2]],
             "drops": {"confirm_survivors": [3]},
+        },
+        {
+            "name": "secaggplus_three_entries_share_a_word_one_drops_after_sharing",
+            "protocol": {
+                "name": "secagg-plus",
+                "adversary": "curious",
+                "neighbours": 4,
+                "share_threshold": 3,
+                "headroom": True,
+            },
+            "clients": [1, 2, 3, 4, 5, 6, 7],
+            "threshold": 4,
+            "length": 8,
+            "modulus": 2**21,
+            "attached": [],
+            "drops": {"mask_input": [4]},
         },
     ],
     "lightsecagg": [
@@ -215,7 +231,7 @@ def completed(spec: Case) -> Case:
         str(client): identity_of(case, client).public.hex() for client in sorted(case["clients"]) if malicious
     }
     if case["protocol"]["name"] == "seeds":
-        case |= _of_seeds(case, malicious=malicious)
+        case |= _of_seeds(case)
     elif "committee" in case:
         members, key, shares = case["committee"], committee_keys.threshold_key(), committee_keys.key_shares()
         case["committee"] = {
@@ -227,11 +243,10 @@ def completed(spec: Case) -> Case:
     return case
 
 
-def _of_seeds(case: Case, *, malicious: bool) -> Case:
+def _of_seeds(case: Case) -> Case:
     """A committee of replicated seeds with the secret keys of its members, and the session's times."""
     members, colluding = case["committee"], case["colluding"]
-    adversary = Adversary.MALICIOUS if malicious else Adversary.CURIOUS
-    least = quorum(len(members), colluding, adversary)
+    least = quorum(len(members), colluding)
     key = SeedCommittee(certificates=seed_members.certificates(len(members)), colluding=colluding, quorum=least)
     keys = [MemberKeys(fixed_identity(place), 1, (seed_members.issued(place)[1],)) for place in range(len(members))]
     return {

@@ -9,7 +9,8 @@ Q = 2^64, a client encrypts the polynomials m_j of its packed vector as
 A client's key s may itself be a sum of short keys, each expanded from a seed of its own.
 
 The sum of ciphertexts is an encryption of the sum of vectors under the sum of keys. A party that knows the sum of keys,
-but no single key, removes a_j sum(s) and rounds. It then also knows the sum of the errors. The errors are wide enough
+but no single key, removes a_j sum(s) and rounds. So does a sum in which each vector, its key and its errors are
+multiplied by a weight. It then also knows the sum of the errors. The errors are wide enough
 for that: `protocols.crypto.lattice.hardness` has the argument.
 
 Departures:
@@ -28,13 +29,13 @@ Lattice masks have no integrity: a client, or anyone who alters a ciphertext, ca
 range. `open` notices a key sum that does not belong to the ciphertexts.
 
 Packing. A word of a plaintext holds `slots` values of `slot_bits` bits above `noise_bits` bits for the errors. Without
-`sum_bits`, a slot holds every sum of the largest cohort, up to clients * (bound - 1). With `sum_bits`, for which the
-caller vouches, it holds the sum less contributors * (bound // 2), as a signed number. In that case values and sums
-carry into the next slots and out of the word. These carries are public and are reversed modulo 2^64. The noise bits
-hold the sum of the errors except with probability 2^-40 for the whole vector: an error X has
+`sum_bits`, a slot holds every sum of the largest cohort, up to clients * largest_weight * (bound - 1). With
+`sum_bits`, for which the caller vouches, it holds the sum less sum(weights) * (bound // 2), as a signed number. In that
+case values and sums carry into the next slots and out of the word. These carries are public and are reversed modulo
+2^64. The noise bits hold the sum of the errors except with probability 2^-40 for the whole vector: an error X has
 E exp(t X) <= exp(t^2 sigma^2 / 2) for all t, since that is the quotient of the theta functions at t sigma^2 and at 0
-(cutting off the tails of a symmetric distribution lowers cosh on average), so n errors exceed r in absolute value with
-probability at most 2 exp(-r^2 / (2 n sigma^2)).
+(cutting off the tails of a symmetric distribution lowers cosh on average), so errors whose weights have squares that
+add up to n exceed r in absolute value with probability at most 2 exp(-r^2 / (2 n sigma^2)).
 """
 
 import functools
@@ -97,8 +98,10 @@ class LatticePad:
         length: Number of values in a vector, in [1, 2^32].
         bound: Values are in [0, bound); bound is at least 2.
         clients: Largest number of vectors that may be added up, in [1, 2^20].
-        sum_bits: b, in [1, 63], if each sum of k values, less k * (bound // 2), is known to be in [-2^(b-1), 2^(b-1)).
-            Other sums come out wrong, and so do the sums next to them. None if sums may have any value.
+        largest_weight: The largest number by which a vector may be multiplied before it is added, at least 1.
+        sum_bits: b, in [1, 63], if each sum of values whose weights add up to k, less k * (bound // 2), is known to be
+            in [-2^(b-1), 2^(b-1)). Other sums come out wrong, and so do the sums next to them. None if sums may have
+            any value.
 
     Raises:
         ParameterError: A value is out of range, or the sums do not fit into words of 64 bits.
@@ -107,31 +110,43 @@ class LatticePad:
     length: int
     bound: int
     clients: int
+    largest_weight: int = 1
     sum_bits: int | None = None
 
     def __post_init__(self) -> None:
-        for name, low, high in (("length", 1, MAX_LENGTH), ("bound", 2, 2**_BITS), ("clients", 1, MAX_CLIENTS)):
+        for name, low, high in (
+            ("length", 1, MAX_LENGTH),
+            ("bound", 2, 2**_BITS),
+            ("clients", 1, MAX_CLIENTS),
+            ("largest_weight", 1, 2**_BITS),
+        ):
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
                 raise ParameterError(f"{name}: expected an int in [{low}, {high}], found {value!r}")
         if self.sum_bits is not None and (type(self.sum_bits) is not int or not 1 <= self.sum_bits < _BITS):
             raise ParameterError(f"sum_bits: expected an int in [1, {_BITS - 1}] or None, found {self.sum_bits!r}")
         if not self.slots:
+            reach = self._reach(self.length, self._squares)
             raise ParameterError(
-                f"sums of {self.clients} values below {self.bound} take {self.slot_bits} bits, which leaves too few "
-                f"of {_BITS} for their errors, in [-{self._reach(self.length, self.clients)}, "
-                f"{self._reach(self.length, self.clients)}]. Lower the bound or the number of clients."
+                f"sums of {self.clients} values below {self.bound} with weights of at most {self.largest_weight} take "
+                f"{self.slot_bits} bits, which leaves too few of {_BITS} for their errors, in [-{reach}, {reach}]. "
+                "Lower the bound, the weights or the number of clients."
             )
 
     @property
     def slot_bits(self) -> int:
         """Number of bits that hold every possible sum of values."""
-        return self.sum_bits or (self.clients * (self.bound - 1)).bit_length()
+        return self.sum_bits or (self.clients * self.largest_weight * (self.bound - 1)).bit_length()
+
+    @property
+    def _squares(self) -> int:
+        """The largest sum of the squares of weights."""
+        return self.clients * self.largest_weight**2
 
     @property
     def slots(self) -> int:
         """Number of values in a word; 0 if none fits."""
-        return _slots(self.length, self.slot_bits, self.clients)
+        return _slots(self.length, self.slot_bits, self._squares)
 
     @property
     def noise_bits(self) -> int:
@@ -143,25 +158,31 @@ class LatticePad:
         """Number of 64-bit words in a ciphertext."""
         return -(-self.length // self.slots)
 
-    def reach(self, contributors: int) -> int:
-        """Return a bound on each sum of `contributors` clients' errors in a vector.
+    def reach(self, squares: int) -> int:
+        """Return a bound on each sum of clients' errors in a vector, each times its weight.
 
         A sum exceeds it in absolute value with probability at most 2^-40, over all words of the vector.
+
+        Args:
+            squares: The sum of the squares of the weights: the number of clients if each weight is 1.
         """
-        return self._reach(self.words, contributors)
+        return self._reach(self.words, squares)
 
     @staticmethod
-    def key_reach(contributors: int) -> int:
-        """Return a bound on each coefficient of a sum of `contributors` keys.
+    def key_reach(squares: int) -> int:
+        """Return a bound on each coefficient of a sum of keys, each times its weight.
 
         A coefficient exceeds it in absolute value with probability at most 2^-40, over all coefficients.
+
+        Args:
+            squares: The sum of the squares of the weights: the number of keys if each weight is 1.
         """
-        return min(REACH * contributors, LatticePad._reach(DEGREE, contributors))
+        return min(REACH * squares, LatticePad._reach(DEGREE, squares))
 
     @staticmethod
-    def _reach(words: int, contributors: int) -> int:
+    def _reach(words: int, squares: int) -> int:
         logarithm = (FAILURE_BITS + 1) * math.log(2) + math.log(words)
-        return math.ceil(float(WIDTH) * math.sqrt(2 * contributors * logarithm))
+        return math.ceil(float(WIDTH) * math.sqrt(2 * squares * logarithm))
 
     def seal(
         self, values: NDArray[np.unsignedinteger[Any]], *, keys: Sequence[Secret], seed: bytes, entropy: Entropy
@@ -206,7 +227,7 @@ class LatticePad:
         *,
         key_sum: NDArray[np.int64],
         seed: bytes,
-        contributors: int,
+        weights: Sequence[int],
         largest_key: int | None = None,
     ) -> NDArray[np.uint64]:
         """Return the sum of vectors, from the sum of their ciphertexts and the sum of their keys.
@@ -215,26 +236,30 @@ class LatticePad:
             total: The sum of ciphertexts: shape `(words,)`, uint64.
             key_sum: The sum of keys: shape `(4096,)`, int64.
             seed: The seed that `seal` was given.
-            contributors: Number of vectors that were added up, in [1, clients].
+            weights: For each vector that was added up, the number by which it and its key were multiplied, in [1,
+                largest_weight]; at least one, at most `clients`.
             largest_key: The largest absolute value that a coefficient of the sum of keys may have. By default, it is
-                `key_reach(contributors)`, the bound for one key a vector.
+                `key_reach` for these weights, the bound for one key a vector.
 
         Returns:
-            Shape `(length,)`, uint64, entries in [0, contributors * (bound - 1)], modulo 2^64 if `sum_bits` allows
+            Shape `(length,)`, uint64, entries in [0, sum(weights) * (bound - 1)], modulo 2^64 if `sum_bits` allows
             sums beyond this range.
 
         Raises:
-            InputError: A type, shape or length is wrong, or there are more contributors than clients.
+            InputError: A type, shape or length is wrong, a weight is, or there are more vectors than clients.
             DamagedSum: The sum of keys is larger than it can be, or does not belong to the ciphertexts; or a sum of
                 values is larger than it can be.
         """
-        if type(contributors) is not int or not 1 <= contributors <= self.clients:
-            raise InputError(f"contributors: expected an int in [1, {self.clients}], found {contributors!r}")
+        if not 1 <= len(weights) <= self.clients:
+            raise InputError(f"vectors: expected at least 1 and at most {self.clients}, found {len(weights)}")
+        if any(type(weight) is not int or not 1 <= weight <= self.largest_weight for weight in weights):
+            raise InputError(f"weights: expected ints in [1, {self.largest_weight}], found another value")
+        contributors = len(weights)
         if total.shape != (self.words,) or total.dtype != np.uint64:
             raise InputError(f"expected {self.words} uint64, found {total.dtype} of shape {total.shape}")
         if key_sum.shape != (DEGREE,) or key_sum.dtype != np.int64:
             raise InputError(f"expected {DEGREE} int64, found {key_sum.dtype} of shape {key_sum.shape}")
-        most = self.key_reach(contributors) if largest_key is None else largest_key
+        most = self.key_reach(sum(weight**2 for weight in weights)) if largest_key is None else largest_key
         if int(key_sum.max()) > most or int(key_sum.min()) < -most:
             raise DamagedSum(f"sum of {contributors} keys: expected entries within {most}, found a larger one")
         try:
@@ -245,15 +270,16 @@ class LatticePad:
         for start, public in _public(seed, self.words):
             ciphertexts = total[start : start + public.size]
             self._open_piece(
-                ciphertexts - multiplier.times(public).reshape(-1)[: ciphertexts.size], start, opened, contributors
+                ciphertexts - multiplier.times(public).reshape(-1)[: ciphertexts.size], start, opened, weights
             )
         return opened
 
-    def _open_piece(self, piece: Ring, start: int, opened: NDArray[np.uint64], contributors: int) -> None:
+    def _open_piece(self, piece: Ring, start: int, opened: NDArray[np.uint64], weights: Sequence[int]) -> None:
         """Round a piece whose mask was removed, and write its slots to `opened`; `piece` is overwritten."""
-        reach, largest = self.reach(contributors), contributors * (self.bound - 1)
+        contributors, total = len(weights), sum(weights)
+        reach, largest = self.reach(sum(weight**2 for weight in weights)), total * (self.bound - 1)
         # A slot holds the sum less `hidden`, which is not negative.
-        hidden = 0 if self.sum_bits is None else contributors * (self.bound // 2) - 2 ** (self.sum_bits - 1)
+        hidden = 0 if self.sum_bits is None else total * (self.bound // 2) - 2 ** (self.sum_bits - 1)
         offset = sum(hidden << self.noise_bits + slot * self.slot_bits for slot in range(self.slots))
         half, mask = np.uint64(1 << (self.noise_bits - 1)), np.uint64((1 << self.noise_bits) - 1)
         piece += half

@@ -61,7 +61,7 @@ class DropTests(Suite):
         for client in sorted(replies)[: quorum - 1]:
             run.server.receive(client, replies[client])
         with pytest.raises(TooFewSurvivors):
-            run.server.advance()
+            run.abandon()
         late = sorted(replies)[-1]
         with pytest.raises(OrderError):
             run.server.receive(late, replies[late])

@@ -72,4 +72,4 @@ def _provoke(run: ProtocolRun, replies: dict[int, bytes]) -> None:
                 continue
             break
     with pytest.raises(ProtocolError):
-        checkpoint.resume(clients=[]).server.advance()
+        checkpoint.resume(clients=[]).abandon()

@@ -161,6 +161,8 @@ class Notes:
         contributors: tuple[int, ...],
         minimum: int,
         root: bytes = b"",
+        weights: tuple[int, ...] = (),  # noqa: ARG002  # See `record`.
+        batches: bool = False,  # noqa: ARG002  # See `record`.
     ) -> None:
         """See `OpeningRecord.record`."""
         self.notes.append(

@@ -66,6 +66,10 @@ def with_extra(session: Session, extra: Extra) -> Session:
             return replace(session, committee=stand_in_committee((21, 22, 23)))
         case Extra.EXPIRES:
             return replace(session, expires=MAX_TIME)
+        case Extra.WEIGHTS:
+            return replace(session, weights=(1, 2))
+        case Extra.BATCHES:
+            return replace(session, batches=True)
         case _ as never:
             assert_never(never)
 
@@ -90,6 +94,9 @@ def other_sessions(session: Session) -> Iterator[Session]:
     yield from _other_committees(session)
     yield replace(session, expires=None if session.expires else MAX_TIME)
     yield replace(session, expires=MAX_TIME - 1)
+    yield replace(session, weights=(1, 3))
+    yield replace(session, weights=(3,))
+    yield replace(session, batches=not session.batches)
     yield replace(session, length=session.length + 1)
     yield replace(session, modulus=session.modulus - 1)
     yield replace(session, modulus=2**64 if session.modulus < 2**64 else 2**63)

@@ -15,6 +15,7 @@ from protocols.pairwise.derived import Derived
 from protocols.pairwise.messages import Confirmations, DeliveredShares, MaskedInput, RevealedShares
 from protocols.pairwise.server import PairwiseServer
 from protocols.session import Participant
+from secagg.audit.planted.altered import values_of
 from secagg.audit.planted.base import Planted
 from secagg.audit.planted.encryption import LooseStatement
 from secagg.audit.planted.patch import replaced
@@ -139,7 +140,7 @@ class UncheckedSignatures(SecAgg):
 
     def _derived(self, session: Session) -> Derived:
         found = super()._derived(session)
-        return _Unsigned(session=found.session, digest=found.digest, degree=found.degree, threshold=found.threshold)
+        return _Unsigned(**values_of(found))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +187,8 @@ class _NoOpenings:
         contributors: tuple[int, ...],
         minimum: int,
         root: bytes = b"",
+        weights: tuple[int, ...] = (),
+        batches: bool = False,
     ) -> None:
         """Note nothing."""
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from protocols.encrypted.protocol import EncryptedSum
+from protocols.pairwise.protocol import PairwiseMasking
 from protocols.session import Vector
 from secagg.audit.seeds import generator_of
 from secagg.audit.sums.cohort import Cohort
@@ -18,18 +19,17 @@ def reach(cohort: Cohort) -> tuple[int, int]:
     """
     protocol, modulus = cohort.protocol, cohort.session.modulus
     low, high = -(modulus // 2), (modulus - 1) // 2
-    if isinstance(protocol, EncryptedSum):
-        if protocol.headroom:
-            most = high // len(cohort.session.clients)
-            return -most, most
-        if protocol.value_bits is not None:
-            return -(2 ** (protocol.value_bits - 1)), 2 ** (protocol.value_bits - 1) - 1
+    if isinstance(protocol, EncryptedSum | PairwiseMasking) and protocol.headroom:
+        most = high // len(cohort.session.clients)
+        return -most, most
+    if isinstance(protocol, EncryptedSum) and protocol.value_bits is not None:
+        return -(2 ** (protocol.value_bits - 1)), 2 ** (protocol.value_bits - 1) - 1
     return low, high
 
 
-def random_inputs(cohort: Cohort, seed: bytes) -> dict[int, Vector]:
+def random_inputs(cohort: Cohort, seed: bytes, label: str = "inputs") -> dict[int, Vector]:
     """Return a uniform vector for each client, by id."""
-    session, generator, (low, high) = cohort.session, generator_of(seed, "inputs"), reach(cohort)
+    session, generator, (low, high) = cohort.session, generator_of(seed, label), reach(cohort)
     return {
         client: residues(generator.integers(low, high, session.length, endpoint=True).tolist(), session.modulus)
         for client in session.clients

@@ -220,7 +220,7 @@ def _session(
 def _committee(protocol: SecureSum) -> tuple[Committee, tuple[CommitteeShare, ...]]:
     """Return a committee for a protocol, of the kind that it takes, and what its members hold."""
     if isinstance(protocol, SeedSum):
-        own = quorum(MEMBERS, COLLUDING, protocol.adversary)
+        own = quorum(MEMBERS, COLLUDING)
         return self_made(_members(MEMBERS), COLLUDING, own)
     return dealt(_members(_DEALT), _DEALT // 2 + 1)
 

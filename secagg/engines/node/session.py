@@ -162,15 +162,31 @@ class NodeSession:
         Raises:
             SessionReused: The step, or a later one, was recorded before.
             ParticipationRefused: The session does not count yet, and as many others do as the policy's cap says.
+            UnsafeSession: The node has sent its input to another committee under the session's context, or where no
+                committee opens the sum.
             StoreError: It is not certain that the step was recorded.
         """
-        row, policy = self.mean.protocol.steps[step], self.home.policy
+        row = self.mean.protocol.steps[step]
+        self._note(step, vector=row.sends_vector, cap=self.home.policy.cap if row.role is Role.CLIENT else None)
+
+    def join(self) -> None:
+        """Record the first step for a committee member that is no client: a record of a session begins with it.
+
+        Raises:
+            SessionReused, UnsafeSession, StoreError: As for `record`.
+        """
+        self._note(0, vector=False, cap=None)
+
+    def _note(self, step: int, *, vector: bool, cap: int | None) -> None:
+        session = self.session
         self.home.sessions.record(
             self.home.identity.public,
-            self.session.session_id,
+            session.session_id,
             step,
-            vector=row.sends_vector,
-            cap=policy.cap if row.role is Role.CLIENT else None,
+            vector=vector,
+            cap=cap,
+            context=session.context,
+            committee=b"" if session.committee is None else session.committee.key.pin,
         )
 
     def machine(self, contribution: Contribution | None, *, entropy: Entropy) -> Client:

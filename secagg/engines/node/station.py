@@ -44,6 +44,7 @@ from protocols.errors import (
     NotSigned,
     ParameterError,
     ParticipationRefused,
+    ProtocolError,
     RemoteError,
     SessionExpired,
     SessionReused,
@@ -61,6 +62,7 @@ from secagg.engines.node.session import NodeSession
 from secagg.engines.wire.offer import Offer, serial_of
 from secagg.engines.wire.parcel import NotForMe, Refusal, Reply, Request, open_request
 from secagg.engines.wire.work import Work
+from secagg.errors import SecaggError
 from secagg.interruption import HeldInterrupts
 from secagg.logger import LOGGER
 from secagg.storage.labelled_file import KeyFileError
@@ -146,6 +148,30 @@ class Station:
             raise
         return self._refusal(request, refused)
 
+    def forget_expired(self) -> None:
+        """Forget the live session, and the member's secrets in it, if it has expired.
+
+        `answer` does the same with each parcel. Call this where no parcel may come for long. A later message of the
+        session is refused.
+
+        Raises:
+            HomeError: The home is damaged.
+            HomeBusy: Another process uses it.
+        """
+        with self._home.lock(WAIT_S, self._clock):
+            self._forget_expired(self._live.read())
+
+    def _forget_expired(self, kept: LiveSession | None) -> None:
+        if kept is None or not kept.snapshot:
+            return
+        try:
+            party = self._session(Offer.from_bytes(kept.offer))
+            party.mean.protocol.check_time(party.session, self._home.now())
+        except SessionExpired:
+            self._live.forget()
+        except (ProtocolError, SecaggError):
+            return  # The session may not be continued as the home is now, for a reason that its operator may remove.
+
     def _opened(self, parcel: bytes) -> Request:
         home = self._home
         try:
@@ -164,6 +190,7 @@ class Station:
 
     def _answer(self, request: Request, digest: bytes, train: Train | None) -> bytes:
         kept = self._live.read()
+        self._forget_expired(kept)
         if kept is not None and kept.request == digest:
             return kept.reply
         joins = bool(request.offer) and (kept is None or request.offer != kept.offer)
@@ -178,6 +205,8 @@ class Station:
         except Exception:
             interrupts.check()  # It is not lost if the step ends in a refusal.
             raise
+        finally:
+            machine.close()  # What it needs for a later step is in the live file.
         return reply
 
     def _kept(self, request: Request, digest: bytes, offer: bytes, machine: Client) -> bytes:
@@ -294,8 +323,8 @@ class Station:
 
     def _record(self, party: NodeSession, step: int, *, joins: bool) -> None:
         """Record a step that is about to be answered, unless the machine does it."""
-        if joins and step > 0:  # A committee member that is no client: the record of a session begins with step 0.
-            self._home.sessions.record(self._home.identity.public, party.session.session_id, 0)
+        if joins and step > 0:  # A committee member that is no client.
+            party.join()
         if not party.is_recorded_by_machine(step) and not party.is_repeated(step):
             party.record(step)
 

@@ -21,6 +21,7 @@ from protocols.machine import Continue, Server
 from protocols.secure_sum import Finish
 from secagg.checks import check_integer, shown
 from secagg.engines.base import RoundPlan, RoundResult, ServerSide
+from secagg.engines.findings import Findings
 from secagg.engines.server.channel_step import ChannelStep, Clock, Tap
 from secagg.engines.server.opening_state import OpeningState, opening_steps
 from secagg.engines.server.reply_intake import Intake, ReplyIntake
@@ -136,7 +137,13 @@ class ChannelEngine:
             finish = self._recorded(running)
         except TooFewSurvivors as error:
             return tally.result(withheld=str(error))
-        return replace(tally.result(), total=finish.total, contributors=finish.contributors, attached=finish.attached)
+        return replace(
+            tally.result(),
+            total=finish.total,
+            contributors=finish.contributors,
+            attached=finish.attached,
+            findings=Findings.of(finish),
+        )
 
     def _recorded(self, running: "_Round") -> Finish:
         """Run a round, and record it if there is a recorder."""

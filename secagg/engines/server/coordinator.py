@@ -412,6 +412,7 @@ class Coordinator:
             realised=self._account.realised(plan.mean, contributors),
             rounding_bound=decoded.rounding_bound,
             failed=result.failed,
+            findings=result.findings,
         )
 
     def _observe(

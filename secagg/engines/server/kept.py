@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from dp.events import PrivacyEvent
 from dp.ledger.records import Detail
+from protocols.secure_sum import Complaint
 from secagg.engines.base import Release
+from secagg.engines.findings import Findings
 from secagg.errors import CoordinatorError
 
 _DTYPE: Final = "<f8"
@@ -55,6 +57,12 @@ class _Array(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     entries: memoryview
 
 
+class _Findings(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    verified: bool
+    culprits: tuple[_Id, ...]
+    complaints: tuple[tuple[_Id, _Id, str], ...]
+
+
 class _Release(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="release 1"):
     inputs: _Digest
     run: str
@@ -66,6 +74,8 @@ class _Release(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     dropped: dict[str, tuple[_Id, ...]]
     realised: PrivacyEvent | None
     rounding_bound: float | None
+    findings: _Findings | None = None
+    """None if there is nothing to say. It is then left out."""
 
 
 class KeptRelease(msgspec.Struct, frozen=True):
@@ -90,7 +100,7 @@ class KeptRelease(msgspec.Struct, frozen=True):
     def pieces(self) -> tuple[bytes | memoryview, ...]:
         """Return all of it for a file, as bytes in pieces, of which those of arrays are views of them."""
         release = self.release
-        fields = (  # Those of `_Release`, in its order.
+        fields: tuple[object, ...] = (  # Those of `_Release`, in its order.
             "release 1",
             self.inputs,
             self.run,
@@ -103,6 +113,9 @@ class KeptRelease(msgspec.Struct, frozen=True):
             release.realised,
             release.rounding_bound,
         )
+        if (found := release.findings) != Findings():
+            complaints = tuple((each.member, each.client, each.reason) for each in found.complaints)
+            fields = (*fields, (found.verified, tuple(sorted(found.culprits)), complaints))
         return tuple(_pieces(fields))
 
     @classmethod
@@ -123,6 +136,7 @@ class KeptRelease(msgspec.Struct, frozen=True):
             dropped=kept.dropped,
             realised=kept.realised,
             rounding_bound=kept.rounding_bound,
+            findings=Findings() if kept.findings is None else _findings(kept.findings),
         )
         return cls(
             inputs=kept.inputs,
@@ -132,6 +146,14 @@ class KeptRelease(msgspec.Struct, frozen=True):
             details=kept.details,
             release=release,
         )
+
+
+def _findings(kept: _Findings) -> Findings:
+    return Findings(
+        verified=kept.verified,
+        culprits=frozenset(kept.culprits),
+        complaints=tuple(Complaint(*each) for each in kept.complaints),
+    )
 
 
 def _entries(array: NDArray[np.float64]) -> memoryview:

@@ -51,7 +51,7 @@ def calibrate(note: Callable[[str], object]) -> Constants:
                 clients=clients,
                 length=_length(kind, length),
                 adversary=adversary,
-                committee=drawn(_SEED_MEMBERS, 1, adversary) if issubclass(kind, SeedSum) else committee,
+                committee=drawn(_SEED_MEMBERS, 1) if issubclass(kind, SeedSum) else committee,
             )
             for adversary in kind.adversaries or (Adversary.CURIOUS,)
             for clients, length in _SIZES

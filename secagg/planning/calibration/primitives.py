@@ -140,7 +140,7 @@ def _lattice() -> Iterator[tuple[Operation, float]]:
     coefficients = key_coefficients(key)
     yield (
         Operation.LATTICE_OPEN_WORD,
-        seconds(lambda: pad.open(sealed, key_sum=coefficients, seed=bytes(32), contributors=1)) / pad.words,
+        seconds(lambda: pad.open(sealed, key_sum=coefficients, seed=bytes(32), weights=(1,))) / pad.words,
     )
     slots = Slots(value_bits=_BITS, clients=1, guard_bits=0, message_modulus=N**S)
     small = np.zeros(_LENGTH, dtype=np.int64)

@@ -3,20 +3,19 @@
 import time
 from typing import Final
 
-from protocols import Adversary, Identity, MemberCertificate, MemberShare, SeedCommittee
+from protocols import Identity, MemberCertificate, MemberShare, SeedCommittee
 from protocols.seeds.sets import quorum
 
 VALID_S: Final = 86_400
 """How long the members' keys, and sessions with them, are valid."""
 
 
-def drawn(members: int, colluding: int, adversary: Adversary) -> tuple[SeedCommittee, tuple[MemberShare, ...]]:
+def drawn(members: int, colluding: int) -> tuple[SeedCommittee, tuple[MemberShare, ...]]:
     """Return a committee whose members make their keys now, and what each of them holds.
 
     Args:
         members: The number of members.
         colluding: The most corrupt members that learn nothing.
-        adversary: The server; the quorum is the least one against it.
     """
     now = int(time.time())
     identities = [Identity.generate() for _ in range(members)]
@@ -24,7 +23,7 @@ def drawn(members: int, colluding: int, adversary: Adversary) -> tuple[SeedCommi
     key = SeedCommittee(
         certificates=tuple(certificate for certificate, _ in issued),
         colluding=colluding,
-        quorum=quorum(members, colluding, adversary),
+        quorum=quorum(members, colluding),
     )
     shares = tuple(
         MemberShare(key, index, identity, epoch_key)

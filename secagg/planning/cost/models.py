@@ -28,9 +28,16 @@ def cost_of(protocol: SecureSum, size: SumSize) -> SumCost:
     """
     chosen: Any = protocol
     if type(chosen) is SecAgg:
-        return pairwise.cost(size, neighbours=size.clients - 1, share_threshold=size.threshold)
+        return pairwise.cost(
+            size, neighbours=size.clients - 1, share_threshold=size.threshold, headroom=chosen.headroom
+        )
     if type(chosen) is SecAggPlus:
-        return pairwise.cost(size, neighbours=chosen.neighbours, share_threshold=chosen.share_threshold)
+        return pairwise.cost(
+            size,
+            neighbours=chosen.neighbours,
+            share_threshold=chosen.share_threshold,
+            headroom=chosen.headroom,
+        )
     if type(chosen) is LightSecAgg:
         return lightsecagg.cost(size, privacy=chosen.privacy, responders=chosen.responders)
     if type(chosen) is OneShot:

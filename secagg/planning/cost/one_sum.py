@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 from dp.errors import InfeasibleTarget
-from protocols import Adversary, SecureSum, SeedSum
+from protocols import SecureSum, SeedSum
 from protocols.cohort import whole_clients
 from protocols.crypto.paillier.threshold import ThresholdKey
 from protocols.errors import ParameterError
@@ -177,7 +177,7 @@ def _sized(kind: type[SecureSum], request: CostRequest, clients: int, slices: in
     if kind.needs_committee:
         if request.committee is None:
             raise ParameterError("needs a committee. Give its number of members with --committee.")
-        key = _key(kind, request.committee, adversarial, adversary)
+        key = _key(kind, request.committee, adversarial)
     encoding = fitted(
         kind,
         clients=clients,
@@ -197,11 +197,11 @@ def _sized(kind: type[SecureSum], request: CostRequest, clients: int, slices: in
     )
 
 
-def _key(kind: type[SecureSum], members: int, adversarial: float, adversary: Adversary) -> ThresholdKey | SeedMembers:
+def _key(kind: type[SecureSum], members: int, adversarial: float) -> ThresholdKey | SeedMembers:
     """Return the sizes of the committee that a protocol needs. By replicated seeds, at least one member is corrupt."""
     if issubclass(kind, SeedSum):
         colluding = max(1, whole_clients(members, adversarial, "adversarial"))
-        return seeds.members_of_size(members, colluding, adversary)
+        return seeds.members_of_size(members, colluding)
     return key_of_size(members, committee_threshold(members, adversarial))
 
 

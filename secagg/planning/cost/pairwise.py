@@ -8,6 +8,7 @@ from typing import Final
 from protocols.crypto.sealing import SEAL_OVERHEAD_BYTES
 from protocols.crypto.shamir import SHARE_BYTES
 from protocols.identity import SIGNATURE_BYTES
+from protocols.lanes import Lanes
 from protocols.pairwise.schedule import HASH_BYTES
 from secagg.planning.cost.operations import Counts, Operation
 from secagg.planning.cost.sum_size import PartyCost, SumCost, SumSize
@@ -19,14 +20,16 @@ _SEALED_BYTES: Final = _SHARES * SHARE_BYTES + SEAL_OVERHEAD_BYTES
 _EDGE_BYTES: Final = 400  # What the server holds of each pair of neighbours, in either order: objects and their tables.
 
 
-def cost(size: SumSize, *, neighbours: int, share_threshold: int) -> SumCost:
+def cost(size: SumSize, *, neighbours: int, share_threshold: int, headroom: bool) -> SumCost:
     """Return the cost of a sum with `SecAgg` or `SecAggPlus`.
 
     Args:
         size: The size of the sum.
         neighbours: The degree of the graph.
         share_threshold: The number of shares that rebuild a secret.
+        headroom: Whether sums have headroom, so that several entries may share one word of a mask.
     """
+    mask_bytes = Lanes(length=size.length, modulus=size.modulus, headroom=headroom).memory_bytes
     holders, signature = neighbours + 1, SIGNATURE_BYTES if size.signed else 0
     advertised = 2 * binary(_KEY_BYTES) + binary(signature)
     bitmap = binary(-(-size.clients // 8))
@@ -60,31 +63,30 @@ def cost(size: SumSize, *, neighbours: int, share_threshold: int) -> SumCost:
     party = PartyCost(
         sent_bytes=sent,
         received_bytes=received,
-        counts=_client(size, neighbours, share_threshold, messages=2 * len(replies), moved=sent + received),
+        counts=_client(size, neighbours, share_threshold, mask_bytes, messages=2 * len(replies), moved=sent + received),
     )
     return SumCost(
         client=party,
-        server=_server(size, neighbours, share_threshold, messages=2 * len(replies), moved=sent + received),
+        server=_server(size, neighbours, share_threshold, mask_bytes, messages=2 * len(replies), moved=sent + received),
         member=None,
         server_bytes=(
-            (size.word_bytes + 8) * size.length
-            + masked
-            + size.clients * (holders * _EDGE_BYTES + HASH_BYTES)
-            + requests[1]
+            mask_bytes + 8 * size.length + masked + size.clients * (holders * _EDGE_BYTES + HASH_BYTES) + requests[1]
         ),
         largest_field=max(size.packed_bytes, HASH_BYTES * size.clients, SIGNATURE_BYTES * size.threshold * size.signed),
         largest_reply=max(replies),
     )
 
 
-def _client(size: SumSize, neighbours: int, share_threshold: int, *, messages: int, moved: float) -> Counts:
+def _client(
+    size: SumSize, neighbours: int, share_threshold: int, mask_bytes: int, *, messages: int, moved: float
+) -> Counts:
     holders = neighbours + 1
     return {
         Operation.MESSAGE: messages,
         Operation.MESSAGE_BYTE: moved,
         Operation.ENTRY: size.length,
         Operation.PACK: size.length,
-        Operation.MASK_BYTE: holders * size.length * size.word_bytes,
+        Operation.MASK_BYTE: holders * mask_bytes,
         Operation.KEY_PAIR: 4,
         Operation.AGREE: 2 * neighbours,
         Operation.DERIVE: 3 * neighbours + 2,
@@ -98,7 +100,9 @@ def _client(size: SumSize, neighbours: int, share_threshold: int, *, messages: i
     }
 
 
-def _server(size: SumSize, neighbours: int, share_threshold: int, *, messages: int, moved: float) -> Counts:
+def _server(
+    size: SumSize, neighbours: int, share_threshold: int, mask_bytes: int, *, messages: int, moved: float
+) -> Counts:
     alive = size.contributors
     rebuilt = size.dropped * neighbours * alive / size.clients  # Masks between those that left and those that stayed.
     complete = neighbours == size.clients - 1  # Then all secrets have the same holders, and so the same weights.
@@ -106,7 +110,7 @@ def _server(size: SumSize, neighbours: int, share_threshold: int, *, messages: i
         Operation.MESSAGE: size.clients * messages,
         Operation.MESSAGE_BYTE: size.clients * moved,
         Operation.ADD_PACKED: alive * size.length,
-        Operation.MASK_BYTE: (alive + rebuilt) * size.length * size.word_bytes,
+        Operation.MASK_BYTE: (alive + rebuilt) * mask_bytes,
         Operation.KEY_PAIR: size.dropped,
         Operation.AGREE: 2 * size.clients + rebuilt,
         Operation.DERIVE: alive + rebuilt,

@@ -7,7 +7,6 @@ certificates of all members: a signature and a key agreement each.
 from dataclasses import dataclass
 from typing import Final
 
-from protocols.cohort import Adversary
 from protocols.crypto.hpke import BOX_OVERHEAD_BYTES
 from protocols.errors import ParameterError
 from protocols.identity import SIGNATURE_BYTES
@@ -44,13 +43,13 @@ class _Lengths:
     largest_sums: int
 
 
-def members_of_size(members: int, colluding: int, adversary: Adversary) -> SeedMembers:
-    """Return the numbers of a committee, with the least quorum against a server.
+def members_of_size(members: int, colluding: int) -> SeedMembers:
+    """Return the numbers of a committee, with the least quorum.
 
     Raises:
         protocols.errors.ParameterError: There is no committee of this size.
     """
-    return SeedMembers(sets=SeedSets(members, colluding), quorum=quorum(members, colluding, adversary))
+    return SeedMembers(sets=SeedSets(members, colluding), quorum=quorum(members, colluding))
 
 
 def cost(size: SumSize) -> SumCost:

@@ -31,7 +31,7 @@ class SeedMembers:
     @property
     def threshold(self) -> int:
         """The number of members that a sum needs: to agree, to cover all sets, and to verify it if that is possible."""
-        return max(self.quorum, self.sets.deciding if self.sets.decide else self.sets.colluding + 1)
+        return max(self.quorum, self.sets.needed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

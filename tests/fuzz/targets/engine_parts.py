@@ -9,8 +9,10 @@ import msgspec
 import numpy as np
 
 from protocols.errors import DamagedSnapshot, MalformedMessage
+from protocols.secure_sum import Complaint
 from protocols.testing import repeatable_entropy
 from secagg.engines.base import Release
+from secagg.engines.findings import Findings
 from secagg.engines.node.home import Home
 from secagg.engines.node.station import Station
 from secagg.engines.nvflare.local_file import FILE_NAME, LocalFile
@@ -177,16 +179,24 @@ def _release(folder: Path) -> Target:
                 dropped={"mask": (3,)},
                 realised=None,
                 rounding_bound=bound,
+                findings=findings,
             ),
         )
-        for number, bound in ((None, None), (5, 1e-3))
+        for number, bound, findings in (
+            (None, None, Findings()),
+            (5, 1e-3, Findings(verified=False, culprits=frozenset({9}), complaints=(Complaint(9, 2, "seed differs"),))),
+        )
     ]
     return Target(
         seeds=tuple(map(_joined, releases)),
         run=KeptRelease.from_bytes,
         mutate=mutate_msgpack,
         refusals=(CoordinatorError,),
-        covers=("secagg.engines.server.kept:KeptRelease.from_bytes", "secagg.engines.server.kept:_decoded"),
+        covers=(
+            "secagg.engines.server.kept:KeptRelease.from_bytes",
+            "secagg.engines.server.kept:_decoded",
+            "secagg.engines.server.kept:_findings",
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from protocols import packing
 from protocols.crypto import hpke, sealing, shamir
 from protocols.crypto.integers import random_below
 from protocols.crypto.key_agreement import X25519, WeakKey
+from protocols.crypto.keystream import word_dtype
 from protocols.crypto.lattice import pad
 from protocols.crypto.lattice.pad import LatticePad
 from protocols.crypto.paillier import ciphertext_pairs, plaintext_proof
@@ -21,6 +22,7 @@ from protocols.crypto.paillier.public import InvalidCiphertext
 from protocols.crypto.secret import Secret
 from protocols.errors import DamagedSum, InputError, ParameterError, RemoteError
 from protocols.identity import Roster, Signatures
+from protocols.lanes import Lanes
 from protocols.pairwise.messages import decode_clients, encode_clients
 from protocols.testing import CLIENTS
 from protocols.testing.repeatable import fixed_identity, fixed_roster, repeatable_entropy
@@ -39,6 +41,7 @@ def entries() -> list[Entry]:
     """Return the targets."""
     return [
         *(Entry(f"packing/{modulus}", 40, partial(_packing, modulus)) for modulus in _MODULI),
+        *(Entry(f"lanes/{modulus}", 40, partial(_lanes, modulus)) for modulus in (2**5, 2**21)),
         Entry("shamir", 60, _shamir),
         Entry("bitmap", 200, _bitmap),
         Entry("roster", 60, _roster),
@@ -77,6 +80,28 @@ def _packing(modulus: int, folder: Path) -> Target:
         mutate=mutate_bytes,
         refusals=(ValueError,),
         covers=("protocols.packing:unpack", "protocols.packing:add_packed"),
+    )
+
+
+def _lanes(modulus: int, folder: Path) -> Target:
+    lanes = Lanes(length=_LENGTH, modulus=modulus, headroom=True)
+    drawn = repeatable_entropy(b"lanes %d" % modulus)
+    entries = [random_below(modulus, drawn) for _ in range(_LENGTH)]
+    vector = np.array(entries, dtype=word_dtype(modulus))
+
+    def add(data: bytes) -> None:
+        total = lanes.nothing()
+        lanes.add_packed(total, data)
+        found = lanes.unfold(total)
+        if bytes(lanes.pack(lanes.fold(found.astype(vector.dtype)))) != data:
+            raise Finding("a second encoding of one vector in lanes was accepted")
+
+    return Target(
+        seeds=(bytes(lanes.pack(lanes.fold(vector))), bytes(lanes.pack(lanes.nothing()))),
+        run=add,
+        mutate=mutate_bytes,
+        refusals=(ValueError,),
+        covers=("protocols.lanes:Lanes.add_packed",),
     )
 
 
@@ -267,7 +292,7 @@ def _lattice_sum(folder: Path) -> Target:
         whole = len(data) // 8 * 8
         words = np.frombuffer(data[:whole], dtype="<u8").astype(np.uint64)
         shape.open(
-            words[:-1], key_sum=coefficients + int(words[-1] % 5), seed=seed, contributors=1 + int(words[-1] % 2)
+            words[:-1], key_sum=coefficients + int(words[-1] % 5), seed=seed, weights=(1,) * (1 + int(words[-1] % 2))
         )
 
     return Target(

@@ -96,7 +96,7 @@ def _lattice_opening(folder: Path) -> Target:
     session = Session(
         session_id=bytes(16), clients=(0, 1), threshold=2, length=8, modulus=2**16, roster=fixed_roster((0, 1))
     )
-    pads = LatticePads(session, seed=bytes(32), value_bits=None, headroom=False)
+    pads = LatticePads(session, seed=bytes(32), sets=2, value_bits=None, headroom=False)
     drawn = repeatable_entropy(b"lattice pads")
     keys = [[SetKeys(pad=Secret(drawn(32)), wrap=Secret(drawn(32))) for _ in range(2)] for _ in range(2)]
     first, other = (pads.opening([own[number] for own in keys], (1, 1)) for number in range(2))
@@ -109,10 +109,10 @@ def _lattice_opening(folder: Path) -> Target:
         if len(opening) != len(first):
             raise MalformedMessage("opening: the server refuses another length before it reads one")
         pads.check_padded(memoryview(more))
-        pads.check_opening(memoryview(opening), 2)
+        pads.check_opening(memoryview(opening), (1, 1))
         added = total.copy()
         pads.add(added, more)
-        pads.opened(added, [opening, other], 2)
+        pads.opened(added, [opening, other], (1, 1))
 
     return Target(
         seeds=(first + bytes(pads.padded_bytes),),

@@ -80,7 +80,7 @@ MISTAKES: Final[dict[str, Callable[[int], object]]] = {
     "keyholder": lambda n: keyholder(abs(n)).accept(member=7, committee=committee(), threshold=2, roster=None),
     "keyholder's minimum": lambda n: keyholder(-abs(n)),
     "member's minimum": lambda n: member(minimum_contributors=n).accept(
-        client=0, clients=(0,), threshold=2, roster=Roster({0: IDENTITY.public})
+        client=0, threshold=2, roster=Roster({0: IDENTITY.public})
     ),
     "member's fraction": lambda n: member(adversarial=n),
     "roster": lambda n: Roster({0: bytes(32)}).of([n]),

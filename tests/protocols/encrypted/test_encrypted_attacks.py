@@ -317,5 +317,5 @@ def slots_of(run: CommitteeHarness, sums: list[int]) -> list[int]:
     for message in run.sent.values():
         payload.add(total, message.padded)
     keys = payload.digits.unpack(sums, 4096)
-    opened = payload._pad.open(total, key_sum=keys, seed=payload._seed, contributors=len(CLIENTS))
+    opened = payload._pad.open(total, key_sum=keys, seed=payload._seed, weights=(1,) * len(CLIENTS))
     return [int(entry) for entry in opened]

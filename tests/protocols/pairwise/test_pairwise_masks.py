@@ -3,6 +3,8 @@
 import hashlib
 import hmac
 import os
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from protocols import SecAgg, SecAggPlus, SecureSum, Session, Transmission, packing, simulate
 from protocols.codec import Codec
+from protocols.errors import ParameterError
 from protocols.pairwise.messages import MaskedInput
 from protocols.session import Vector
 from protocols.testing import ProtocolRun, repeatable_entropy
@@ -33,13 +36,32 @@ def expand(seed: bytes, length: int, size: int) -> list[int]:
     return [int.from_bytes(data[size * i : size * (i + 1)], "little") for i in range(length)]
 
 
-@pytest.mark.parametrize(("modulus", "size"), [(2**3, 1), (2**16, 2), (2**20, 4), (2**64, 8)])
-def test_masked_input_is_the_input_plus_its_masks(modulus: int, size: int) -> None:
+def joined(entries: list[int], lanes: int, modulus: int) -> list[int]:
+    """The words of the integers nearest to 0 that the entries represent: v0 + v1 * m + v2 * m^2 + ..."""
+    integers = [entry - modulus if 2 * entry >= modulus else entry for entry in entries]
+    groups = [integers[start : start + lanes] for start in range(0, len(integers), lanes)]
+    return [sum(integer * modulus**lane for lane, integer in enumerate(group)) for group in groups]
+
+
+@pytest.mark.parametrize(
+    ("modulus", "size", "lanes", "headroom"),
+    [
+        (2**3, 1, 1, False),
+        (2**16, 2, 1, False),
+        (2**20, 4, 1, False),
+        (2**64, 8, 1, False),
+        (2**16, 2, 1, True),
+        (2**10, 8, 6, True),
+        (2**21, 8, 3, True),
+    ],
+)
+def test_masked_input_is_the_input_plus_its_masks(modulus: int, size: int, lanes: int, headroom: bool) -> None:
     """y_u = x_u + PRG(b_u) + sum over v > u of PRG(s_uv) - sum over v < u of PRG(s_uv), from the raw entropy."""
-    clients, length = (4, 9, 2), 21
+    clients, length = (4, 9, 2), 20
+    protocol = SecAgg(headroom=headroom)
     session = Session(session_id=b"masks once more.", clients=clients, threshold=2, length=length, modulus=modulus)
-    run = ProtocolRun(Setting(label="masks", protocol=SecAgg(), session=session), seed=b"masks")
-    prefix = b"secagg pairwise v2" + SecAgg().digest(session)
+    run = ProtocolRun(Setting(label="masks", protocol=protocol, session=session), seed=b"masks")
+    prefix = b"secagg pairwise v2" + protocol.digest(session)
     drawn = {client: repeatable_entropy(b"masks%d" % client) for client in clients}
     sealing, masking = (
         {client: X25519PrivateKey.from_private_bytes(drawn[client](32)) for client in clients} for _ in range(2)
@@ -62,19 +84,20 @@ def test_masked_input_is_the_input_plus_its_masks(modulus: int, size: int) -> No
 
     run.to_step(2)
     replies = run.replies()
-    codec = Codec(SecAgg().digest(session), 10_000)
+    codec = Codec(protocol.digest(session), 10_000)
     for client in clients:
-        masked = [int(entry) for entry in run.inputs[client]]
-        masks = [(1, expand(hkdf(seeds[client], info(b"alone", client, client)), length, size))]
+        masked = joined([int(entry) for entry in run.inputs[client]], lanes, modulus)
+        masks = [(1, expand(hkdf(seeds[client], info(b"alone", client, client)), len(masked), size))]
         for other in clients:
             if other != client:
                 shared = masking[client].exchange(masking[other].public_key())
                 pair = hkdf(shared, info(b"pairs", min(client, other), max(client, other)))
-                masks.append((1 if client < other else -1, expand(pair, length, size)))
+                masks.append((1 if client < other else -1, expand(pair, len(masked), size)))
         for sign, mask in masks:
-            masked = [(entry + sign * word) % modulus for entry, word in zip(masked, mask, strict=True)]
+            masked = [entry + sign * word for entry, word in zip(masked, mask, strict=True)]
         packed = codec.decode(2, MaskedInput, replies[client]).packed
-        assert packing.unpack(packed, length, modulus).tolist() == masked
+        entries = [word // modulus**lane % modulus for word in masked for lane in range(lanes)][:length]
+        assert packing.unpack(packed, length, modulus).tolist() == entries
 
 
 @pytest.mark.parametrize("bits", [1, 2, 7, 8, 9, 16, 17, 31, 32, 33, 63, 64])
@@ -88,6 +111,33 @@ def test_sums_are_exact_for_every_power_of_two(protocol: SecureSum, bits: int) -
         assert outcome.contributors == (0, 1, 3, 4, 5)
         left = [inputs[client].tolist() for client in outcome.contributors]
         assert outcome.total.tolist() == [sum(column) % 2**bits for column in zip(*left, strict=True)]
+
+
+@pytest.mark.parametrize("bits", [2, 9, 12, 17, 21, 24, 64])
+@pytest.mark.parametrize("protocol", [SecAgg(), SecAggPlus(neighbours=4, share_threshold=3)])
+def test_sums_with_headroom_are_exact_to_both_ends(protocol: SecureSum, bits: int) -> None:
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    for length in (1, 63, 65):
+        session = session_of((0, 1, 2, 3, 4, 5), length, 2**bits)
+        ends = [(low, high, -1, 0)[index % 4] for index in range(length)]
+        rows = {0: ends, 1: [high] * length, 2: [low] * length, 3: [-high] * length}
+        inputs = {
+            client: np.array([entry % 2**bits for entry in rows.get(client, [0] * length)], dtype=np.uint64)
+            for client in session.clients
+        }
+        drops = {"mask_input": [2], "reveal_shares": [0]}
+        outcome = simulate(protocol.with_headroom(), session, inputs, drops=drops)
+        assert outcome.contributors == (0, 1, 3, 4, 5)
+        assert outcome.total.tolist() == [entry % 2**bits for entry in ends]
+
+
+@pytest.mark.parametrize("kind", [SecAgg, partial(SecAggPlus, neighbours=4, share_threshold=3)])
+def test_headroom_is_a_bool_and_part_of_the_digest(kind: Callable[..., SecureSum]) -> None:
+    session = session_of((0, 1, 2, 3, 4, 5), 3, 2**21)
+    assert kind().with_headroom() == kind(headroom=True)
+    assert kind().digest(session) != kind(headroom=True).digest(session)
+    with pytest.raises(ParameterError, match="headroom: expected a bool, found 1"):
+        kind(headroom=1)
 
 
 @pytest.mark.parametrize(("bits", "length"), [(8, 131_073), (16, 65_537), (24, 100_000), (64, 16_385)])

@@ -64,7 +64,7 @@ def session_of(modulus: int, length: int, roster: Roster | None, clients: int = 
 def pads_of(
     modulus: int, length: int, roster: Roster | None = None, *, value_bits: int | None = None, headroom: bool = False
 ) -> LatticePads:
-    return LatticePads(session_of(modulus, length, roster), seed=SEED, value_bits=value_bits, headroom=headroom)
+    return LatticePads(session_of(modulus, length, roster), seed=SEED, sets=3, value_bits=value_bits, headroom=headroom)
 
 
 def keystream(key: bytes, words: int) -> list[int]:
@@ -121,7 +121,7 @@ def test_opening_is_the_sum_of_the_gaussians_and_the_shares_of_the_wraps(roster:
     expected = b"".join(each.to_bytes(8, "little", signed=True) for each in sums)
     assert found == expected + b"".join(key.wrap.reveal() for key in keys) * (roster is not None)
     assert len(found) == pads.opening_bytes(3)
-    pads.check_opening(memoryview(pads.opening(keys, (1, 1, 1))), 3)
+    pads.check_opening(memoryview(pads.opening(keys, (1, 1, 1))), (1, 1, 1))
 
 
 def test_opening_with_a_larger_coefficient_than_its_keys_can_have_is_refused() -> None:
@@ -130,9 +130,9 @@ def test_opening_with_a_larger_coefficient_than_its_keys_can_have_is_refused() -
         total = np.zeros(DEGREE, dtype="<i8")
         total[17] = value
         with pytest.raises(MalformedMessage, match=f"expected entries within {127 * contributors}"):
-            pads.check_opening(memoryview(total.tobytes()), contributors)
+            pads.check_opening(memoryview(total.tobytes()), (1,) * contributors)
         total[17] = 127 * contributors
-        pads.check_opening(memoryview(total.tobytes()), contributors)
+        pads.check_opening(memoryview(total.tobytes()), (1,) * contributors)
 
 
 @pytest.mark.parametrize("change", [-1, 1])
@@ -154,7 +154,7 @@ def opened(pads: LatticePads, rows: Sequence[Any], modulus: int, sets: int = 3) 
     before = total.copy()
     clients = range(len(rows))
     openings = [pads.opening([keys_of(client, sets)[a] for client in clients], (1,) * len(rows)) for a in range(sets)]
-    found = pads.opened(total, openings, len(rows))
+    found = pads.opened(total, openings, (1,) * len(rows))
     assert np.array_equal(total, before)
     return [int(each) for each in found]
 
@@ -210,7 +210,7 @@ def test_sums_that_do_not_belong_together_are_noticed(roster: Roster | None, dam
     if damage == "other set":
         openings[1] = openings[2]
     with pytest.raises(DamagedSum):
-        pads.opened(total, openings, 3)
+        pads.opened(total, openings, (1, 1, 1))
 
 
 def test_share_of_a_wrap_that_was_changed_makes_a_sum_that_is_noticed() -> None:
@@ -222,17 +222,17 @@ def test_share_of_a_wrap_that_was_changed_makes_a_sum_that_is_noticed() -> None:
     openings = [pads.opening([keys_of(client)[a] for client in clients], (1, 1, 1)) for a in range(3)]
     openings[2] = openings[2][:-1] + bytes([openings[2][-1] ^ 1])
     with pytest.raises(DamagedSum):
-        pads.opened(total, openings, 3)
+        pads.opened(total, openings, (1, 1, 1))
 
 
 def test_key_sums_of_a_norm_that_no_product_is_exact_for_are_noticed() -> None:
     """Lies of a committee that cannot decide: within the bound of each coefficient, and far beyond any honest norm."""
     session = replace(session_of(2, 1, None), clients=tuple(range(2**17)))
-    pads = LatticePads(session, seed=SEED, value_bits=None, headroom=False)
+    pads = LatticePads(session, seed=SEED, sets=3, value_bits=None, headroom=False)
     largest = np.full(DEGREE, 127 * 2**17, dtype="<i8").tobytes()
-    pads.check_opening(memoryview(largest), 2**17)
+    pads.check_opening(memoryview(largest), (1,) * 2**17)
     with pytest.raises(DamagedSum, match="no split of 64 bits is exact"):
-        pads.opened(pads.nothing(), [largest] * 3, 2**17)
+        pads.opened(pads.nothing(), [largest] * 3, (1,) * 2**17)
 
 
 # What the protocol accepts.

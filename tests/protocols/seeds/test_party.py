@@ -21,7 +21,7 @@ from protocols.errors import (
 )
 from protocols.identity import Signatures
 from protocols.machine import Client
-from protocols.replay import MemoryOpenings
+from protocols.replay import MemoryOpenings, Opened
 from protocols.seeds.derived import hash_of
 from protocols.seeds.messages import Certificate, Complaints, Entries, Proposal, SumShares
 from protocols.seeds.party import AGREEMENT, CLAIMS, COMPLAINT, ENTRY, Reason, SeedParty
@@ -282,8 +282,9 @@ def test_agreement_is_a_signature_over_the_root_and_the_record_has_the_root(serv
     root = DERIVED.root(IN_ORDER, (1,) * 5, entries)
     assert signature == signed(AGREEMENT, root)
     share = SCENARIO.key_shares[FIRST]
-    assert record._sessions == {(share.record_key, SCENARIO.session.session_id): root}
-    assert record._opened == {b"round 1": [(IN_ORDER, 3)]}
+    opened = Opened(contributors=IN_ORDER, weights=(), minimum=3, rooted=True)
+    assert record._sessions == {(share.record_key, SCENARIO.session.session_id): {root: opened}}
+    assert record._contexts == {b"round 1": [opened]}
 
 
 def test_member_signs_one_root_of_a_session_also_after_a_restart(server: WilfulServer) -> None:
@@ -442,6 +443,53 @@ def test_member_answers_the_same_certificate_again_also_after_a_restart(server: 
     restored = SCENARIO.restored(FIRST, kept, repeatable_entropy(b"again"), openings=MemoryOpenings())
     assert opened(restored, MEMBERS[:3], joined, (0,)) == first
     assert opened(machine, MEMBERS[:3], joined, (0, 1)).claims == first.claims
+
+
+def test_member_that_is_asked_again_computes_only_what_it_is_asked_for(
+    server: WilfulServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, right = certified(server)
+    joined, made = b"".join(right[member] for member in MEMBERS[:3]), list[int]()
+    real = SeedParty._set_keys
+
+    def counted(self: SeedParty, place: int, number: int) -> Any:
+        made.append(number)
+        return real(self, place, number)
+
+    monkeypatch.setattr(SeedParty, "_set_keys", counted)
+    first = opened(machine, MEMBERS[:3], joined, (0,))
+    assert made == [0, 1, 2]
+    for sets in ((), (1,), (0, 2)):
+        made.clear()
+        assert opened(machine, MEMBERS[:3], joined, sets).claims == first.claims
+        assert made == list(sets)
+
+
+def test_closed_member_holds_no_secret_and_answers_nothing(server: WilfulServer) -> None:
+    """Its last step repeats, so it would hold the seeds until its process ends. `close` must drop them."""
+    machine, right = certified(server)
+    joined = b"".join(right[member] for member in MEMBERS[:3])
+    opened(machine, MEMBERS[:3], joined, (0,))
+    party = machine._party
+    assert party.state.seeds
+    machine.close()
+    machine.close()
+    assert machine.closed
+    assert not vars(party)
+    with pytest.raises(OrderError, match="this client has closed"):
+        opened(machine, MEMBERS[:3], joined, (0,))
+    with pytest.raises(OrderError):
+        machine.snapshot(SNAPSHOT_KEY)
+
+
+def test_member_that_is_a_client_without_a_part_forgets_its_vector_in_its_first_step() -> None:
+    """The server does not ask it for its vector, or its reply was lost on the way: the member goes on without it."""
+    run = ProtocolRun(seed_scenario(4, 1, clients=(*CLIENTS[:3], FIRST)))
+    run.deliver({client: run.clients[client].handle(run.requests[client]) for client in CLIENTS[:3]})
+    machine, both = run.clients[FIRST], FIRST
+    assert machine._party.state.vector.size
+    machine.handle(run.requests[both])
+    assert not machine._party.state.vector.size
 
 
 def test_member_keeps_only_the_contributors_seeds_once_it_has_signed(server: WilfulServer) -> None:

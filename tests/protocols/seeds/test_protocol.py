@@ -10,21 +10,15 @@ from protocols.errors import ParameterError, SessionExpired, UnsafeSession
 from protocols.secure_sum import Finish, Role
 from protocols.seeds import MemberCertificate, SeedCommittee, SeedSum
 from protocols.seeds.protocol import STEPS
-from protocols.session import Session
 from protocols.testing import ProtocolRun
 from protocols.testing.repeatable import fixed_identity, fixed_roster
 from tests.support import committee_keys
 from tests.support.seed_members import BEGINS, ENDS, NOW, certificates
-from tests.support.seed_world import CLIENTS, CURIOUS, MALICIOUS, MEMBERS, seed_committee_of, seed_scenario
+from tests.support.seed_world import CLIENTS, CURIOUS, MALICIOUS, MEMBERS, seed_scenario
 
 SCENARIO: Final = seed_scenario(4, 1)
 SESSION: Final = SCENARIO.session
 STRICT, LAX = SeedSum(adversary=MALICIOUS), SeedSum()
-
-
-def with_committee(members: int, colluding: int, agreeing: int) -> Session:
-    key = seed_committee_of(members, colluding, agreeing)
-    return replace(SESSION, committee=Committee(key=key, members=MEMBERS[:members]))
 
 
 @pytest.mark.parametrize(
@@ -54,20 +48,6 @@ def test_roster_without_a_malicious_server_is_refused() -> None:
     with pytest.raises(ParameterError, match="roster: expected none"):
         LAX.validate(SESSION)
     LAX.validate(replace(SESSION, roster=None))
-
-
-@pytest.mark.parametrize("members", range(2, 8))
-def test_quorum_below_the_least_one_for_the_server_is_refused(members: int) -> None:
-    """2q > m + t against a malicious server; 2q > m, which any committee satisfies, against a curious one."""
-    for colluding in range(1, members):
-        for agreeing in range(members // 2 + 1, members + 1):
-            session = with_committee(members, colluding, agreeing)
-            LAX.validate(replace(session, roster=None))
-            if 2 * agreeing > members + colluding:
-                STRICT.validate(session)
-                continue
-            with pytest.raises(ParameterError, match="Two quorums without an honest member in common"):
-                STRICT.validate(session)
 
 
 def test_two_honest_contributors_are_required_by_clients() -> None:

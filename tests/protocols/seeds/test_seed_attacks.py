@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from protocols import packing
+from protocols.cohort import Adversary
 from protocols.crypto import hpke
 from protocols.crypto.keystream import add_mask, word_dtype
 from protocols.crypto.secret import Secret
@@ -29,17 +30,17 @@ from protocols.identity import Signatures
 from protocols.machine import Client
 from protocols.replay import MemoryOpenings, MemoryRecord
 from protocols.secure_sum import Finish
-from protocols.seeds import MemberShare, SeedSum, claims
+from protocols.seeds import MemberShare, SeedCommittee, SeedSum, claims
 from protocols.seeds import server as server_module
 from protocols.seeds.derived import Derived, hash_of
 from protocols.seeds.messages import Agreement, Certificate, Proposal, SeedInput, SumShares
 from protocols.seeds.party import AGREEMENT, CLAIMS, ENTRY, SeedParty
 from protocols.seeds.protocol import STEPS
-from protocols.seeds.sets import SeedSets
+from protocols.seeds.sets import SeedSets, quorum
 from protocols.session import Participant, Session
 from protocols.testing import ProtocolRun, Scenario
 from protocols.testing.repeatable import fixed_identity, repeatable_entropy
-from tests.support.seed_members import issued
+from tests.support.seed_members import certificates, issued
 from tests.support.seed_world import (
     AGREE,
     CHECK,
@@ -149,14 +150,6 @@ def test_two_sets_and_their_union_are_not_opened_by_three_pairs_of_honest_member
 # Quorums that are too small.
 
 
-@dataclass(frozen=True, kw_only=True)
-class AnyQuorum(SeedSum):
-    """The protocol without a least quorum."""
-
-    def _validate(self, session: Session) -> None:
-        pass
-
-
 @pytest.mark.parametrize(
     ("members", "agreeing", "what"),
     [(5, 3, "t + 1"), (4, 3, "(m + t) / 2"), (6, 4, "(m + t) / 2")],
@@ -164,23 +157,21 @@ class AnyQuorum(SeedSum):
 def test_two_quorums_with_corrupt_members_alone_in_common_open_two_sums(members: int, agreeing: int, what: str) -> None:
     """Two members are corrupt and sign both sets; the honest ones are split between the two sets.
 
-    With q = t + 1, or 2q = m + t, both sets are certified. The protocol refuses such a quorum, and with its own one
-    there are too few honest members for two certificates.
+    With q = t + 1, or 2q = m + t, both sets are certified. There is no committee with such a quorum, and with the
+    least one there are too few honest members for two certificates.
     """
     assert agreeing == (3 if what == "t + 1" else (members + 2) // 2)
     corrupt, honest = MEMBERS[members - 2 : members], MEMBERS[: members - 2]
     needed = agreeing - 2
     one, other = honest[:needed], honest[-needed:]
     assert not set(one) & set(other)
-    weak = WilfulServer(
-        seed_scenario(members, 2, protocol=AnyQuorum(adversary=MALICIOUS), agreeing=agreeing, threshold=4)
-    )
+    weak = WilfulServer(seed_scenario(members, 2, agreeing=agreeing, threshold=4))
     whole, fewer = sum_with(weak, ALL, {*one, *corrupt}), sum_with(weak, FEWER, {*other, *corrupt})
     assert whole is not None
     assert fewer is not None
     assert minus(whole, fewer) == weak.inputs[VICTIM].tolist()
-    with pytest.raises(ParameterError, match=r"quorum of the committee: expected at least"):
-        seed_scenario(members, 2, agreeing=agreeing, threshold=4)
+    with pytest.raises(ParameterError, match="quorum: expected from"):
+        SeedCommittee(certificates=certificates(members), colluding=2, quorum=agreeing)
     strong = WilfulServer(seed_scenario(members, 2, threshold=4))
     for size in range(len(honest) + 1):
         sums = [
@@ -188,6 +179,39 @@ def test_two_quorums_with_corrupt_members_alone_in_common_open_two_sums(members:
             sum_with(strong, FEWER, {*honest[size:], *corrupt}),
         ]
         assert None in sums
+
+
+@pytest.mark.parametrize("adversary", [CURIOUS, MALICIOUS])
+def test_two_sessions_of_one_context_are_not_opened_by_quorums_that_share_the_corrupt(
+    adversary: Adversary,
+) -> None:
+    """A corrupt member answers in two sessions of one context, and two honest ones in one session each.
+
+    Server and honest members follow the protocol; each honest member is away once. With q = floor(m / 2) + 1, no honest
+    member sees both sets, so the record under the context compares nothing: the difference of the sums is the victim's
+    vector. The least quorum must stop it with either server.
+    """
+    first, second, corrupt = MEMBERS[:3]
+    sums = dict[int, list[list[int] | None]]()
+    for agreeing in (2, quorum(3, 1)):
+        sums[agreeing] = []
+        records = {first: MemoryOpenings(), second: MemoryOpenings()}
+        for session_id, contributors, honest in (
+            (b"the first session", ALL, first),
+            (b"the second session", FEWER, second),
+        ):
+            scenario = seed_scenario(3, 1, adversary, agreeing=agreeing, session_id=session_id)
+            server = WilfulServer(scenario)
+            machines = {member: server.member(member, records.get(member)) for member in (honest, corrupt)}
+            try:
+                sums[agreeing].append(opened(server, contributors, machines))
+            except ProtocolError:
+                sums[agreeing].append(None)
+    whole, fewer = sums[2]
+    assert whole is not None
+    assert fewer is not None
+    assert minus(whole, fewer) == seed_scenario(3, 1, adversary).inputs()[VICTIM].tolist()
+    assert sums[quorum(3, 1)] == [None, None]
 
 
 # The record and the signature.
@@ -604,7 +628,7 @@ def test_liars_make_no_wrong_sum_that_is_verified(
     with pytest.raises((RemoteError, TooFewSurvivors)):
         finished_with_liars(scenario, liars, silent, lied)
     monkeypatch.setattr(server_module, "decide", majority)
-    monkeypatch.setattr(Derived, "quorum", property(lambda derived: derived.key.threshold))
+    monkeypatch.setattr(SeedSets, "needed", property(lambda sets: sets.colluding + 1))
     run = finished_with_liars(scenario, liars, silent, lied)
     assert isinstance(run.progress, Finish)
     assert run.progress.verified

@@ -11,14 +11,20 @@ MEMBERS = (21, 22, 23, 24, 25, 26, 27)
 
 
 def scenario(
-    members: int, colluding: int, adversary: Adversary = Adversary.CURIOUS, pads: PadKind = PadKind.STREAM
+    members: int,
+    colluding: int,
+    adversary: Adversary = Adversary.CURIOUS,
+    pads: PadKind = PadKind.STREAM,
+    *,
+    weights: tuple[int, ...] = (1,),
+    batches: bool = False,
 ) -> Scenario:
     """Return eight clients with a committee of seeds."""
     pairs = [seed_members.issued(member) for member in range(members)]
     key = SeedCommittee(
         certificates=tuple(certificate for certificate, _ in pairs),
         colluding=colluding,
-        quorum=quorum(members, colluding, adversary),
+        quorum=quorum(members, colluding),
     )
     ids = MEMBERS[:members]
     shares = {
@@ -32,10 +38,15 @@ def scenario(
         identified=adversary is Adversary.MALICIOUS,
         unchecked=("padded",),
         expires=seed_members.ENDS,
+        weights=weights,
+        batches=batches,
         now=seed_members.NOW,
         tolerated=None,
     )
 
 
 class TestSeedSumWithLatticePads(ProtocolConformance):
-    scenarios = (scenario(3, 1, pads=PadKind.LATTICE), scenario(4, 1, Adversary.MALICIOUS, PadKind.LATTICE))
+    scenarios = (
+        scenario(3, 1, pads=PadKind.LATTICE),
+        scenario(4, 1, Adversary.MALICIOUS, PadKind.LATTICE, weights=(1, 4), batches=True),
+    )

@@ -7,7 +7,8 @@ import pytest
 
 from protocols.errors import MalformedMessage, NotSigned, RemoteError, TooFewSurvivors
 from protocols.machine import Continue, Server
-from protocols.secure_sum import Finish
+from protocols.secure_sum import Complaint, Finish
+from protocols.seeds import complaints
 from protocols.seeds.derived import hash_of
 from protocols.seeds.messages import (
     Agreement,
@@ -78,6 +79,7 @@ class Play:
         *,
         silent: Collection[int] = (),
         later: Collection[int] = (),
+        slow: Collection[int] = (),
         liars: Mapping[int, Collection[int]] | None = None,
         altered: Mapping[int, Callable[[bytes], bytes]] | None = None,
     ) -> Finish:
@@ -86,6 +88,7 @@ class Play:
         Args:
             silent: Members that do not answer.
             later: Members that answer the first request alone.
+            slow: Members that do not answer the first request.
             liars: For a member, the sets about which it lies.
             altered: For a member, what it makes of its reply.
         """
@@ -99,7 +102,8 @@ class Play:
             self.rounds.append({member: certificate.sets for member, certificate in decoded.items()})
             assert len(self.rounds) <= 1 + len(MEMBERS), "the server asks without end"
             for member, request in requests.items():
-                if member in silent or (member in later and len(self.rounds) > 1):
+                answered_once = len(self.rounds) > 1
+                if member in silent or (member in later and answered_once) or (member in slow and not answered_once):
                     continue
                 reply = run.clients[member].handle(request)
                 if member in (liars or {}):
@@ -161,12 +165,12 @@ def test_servers_that_share_the_clients_merge_to_one() -> None:
 
 
 def complaining(
-    scenario: Scenario, complaints: Mapping[int, Mapping[int, Reason]], *, silent: Collection[int] = ()
+    scenario: Scenario, told: Mapping[int, Mapping[int, Reason]], *, silent: Collection[int] = ()
 ) -> ProtocolRun:
     """Return a run in which members complain of these clients, with valid signatures."""
     run, derived = ProtocolRun(scenario).to_step(CHECK), derived_of(scenario)
     replies = run.replies()
-    for member, reasons in complaints.items():
+    for member, reasons in told.items():
         place, clients = MEMBERS.index(member), tuple(sorted(reasons))
         request = scenario.codec.decode(CHECK, Entries, run.requests[member])
         signatures = []
@@ -188,11 +192,11 @@ def proposed(run: ProtocolRun) -> dict[int, Proposal]:
 
 
 def test_clients_of_whom_members_complain_are_left_out() -> None:
-    """Up to a tenth of the clients for each member: two of twenty. Other members' complaints count too."""
-    scenario = seed_scenario(4, 1, clients=TWENTY, threshold=4)
+    """Each complaint counts, also more than a tenth of the clients for one member, while enough contributors stay."""
+    scenario = seed_scenario(4, 1, clients=TWENTY, threshold=17)
     told = {
-        MEMBERS[0]: {3: Reason.DOES_NOT_OPEN, 5: Reason.SEED_DIFFERS},
-        MEMBERS[2]: {5: Reason.NOT_AS_SIGNED, 7: Reason.DOES_NOT_OPEN},
+        MEMBERS[0]: {3: Reason.DOES_NOT_OPEN, 5: Reason.SEED_DIFFERS, 7: Reason.DOES_NOT_OPEN},
+        MEMBERS[2]: {5: Reason.SEED_DIFFERS},
     }
     run = complaining(scenario, told)
     expected = tuple(client for client in TWENTY if client not in (3, 5, 7))
@@ -201,10 +205,17 @@ def test_clients_of_whom_members_complain_are_left_out() -> None:
     outcome = run.finish()
     assert run.is_exact(outcome)
     assert outcome.contributors == expected
+    assert not outcome.culprits
+    assert outcome.complaints == (
+        Complaint(MEMBERS[0], 3, "does not open"),
+        Complaint(MEMBERS[0], 5, "seed differs"),
+        Complaint(MEMBERS[0], 7, "does not open"),
+        Complaint(MEMBERS[2], 5, "seed differs"),
+    )
 
 
-def test_member_that_complains_of_more_than_a_tenth_is_left_out_and_its_clients_are_not() -> None:
-    scenario = seed_scenario(4, 1, clients=TWENTY, threshold=4)
+def test_member_without_whose_complaints_enough_contribute_is_left_out_and_its_clients_are_not() -> None:
+    scenario = seed_scenario(4, 1, clients=TWENTY, threshold=18)
     run = complaining(scenario, {MEMBERS[1]: dict.fromkeys((3, 5, 7), Reason.DOES_NOT_OPEN)})
     found = proposed(run)
     assert set(found) == {MEMBERS[0], MEMBERS[2], MEMBERS[3]}
@@ -212,11 +223,58 @@ def test_member_that_complains_of_more_than_a_tenth_is_left_out_and_its_clients_
     outcome = run.finish()
     assert run.is_exact(outcome)
     assert outcome.contributors == TWENTY
+    assert [(each.member, each.client) for each in outcome.complaints] == [(MEMBERS[1], client) for client in (3, 5, 7)]
+
+
+@pytest.mark.parametrize("clients", [4, 5, 9])
+def test_member_that_complains_of_one_of_few_clients_is_heard(clients: int) -> None:
+    """A corrupt client sends one honest member a bad box. The member must not lose its place by saying so."""
+    scenario = seed_scenario(4, 1, clients=TWENTY[:clients], threshold=3)
+    run = complaining(scenario, {MEMBERS[1]: {2: Reason.DOES_NOT_OPEN}})
+    assert set(proposed(run)) == set(MEMBERS[:4])
+    outcome = run.finish()
+    assert run.is_exact(outcome)
+    assert outcome.contributors == tuple(client for client in TWENTY[:clients] if client != 2)
+
+
+@pytest.mark.parametrize("adversary", [CURIOUS, MALICIOUS])
+def test_member_that_says_of_a_checked_message_that_it_is_not_as_signed_is_named_and_excludes_nobody(
+    adversary: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A corrupt member wants a client out of the sum. The server has checked the message, so it knows of the lie.
+
+    If the reason were like the others, the client would be out and the member in.
+    """
+    scenario = seed_scenario(4, 1, adversary, clients=TWENTY, threshold=4)
+    told = {MEMBERS[1]: {3: Reason.NOT_AS_SIGNED, 4: Reason.DOES_NOT_OPEN}, MEMBERS[2]: {5: Reason.DOES_NOT_OPEN}}
+    run = complaining(scenario, told)
+    assert set(proposed(run)) == {MEMBERS[0], MEMBERS[2], MEMBERS[3]}
+    outcome = run.finish()
+    assert run.is_exact(outcome)
+    assert outcome.contributors == tuple(client for client in TWENTY if client != 5)
+    assert outcome.culprits == {MEMBERS[1]}
+    assert [(each.member, each.client) for each in outcome.complaints] == [
+        (MEMBERS[1], 3),
+        (MEMBERS[1], 4),
+        (MEMBERS[2], 5),
+    ]
+    monkeypatch.setattr(complaints, "liars", lambda _: frozenset())
+    fooled = complaining(scenario, told)
+    assert {each.contributors for each in proposed(fooled).values()} == {
+        tuple(client for client in TWENTY if client not in (3, 4, 5))
+    }
+    assert set(proposed(fooled)) == set(MEMBERS[:4])
+
+
+def test_liars_without_whom_too_few_members_are_left_end_the_session_and_are_named() -> None:
+    with pytest.raises(RemoteError, match="fewer than the 3 members that must answer") as caught:
+        complaining(seed_scenario(3, 1, threshold=3), {MEMBERS[0]: {CLIENTS[0]: Reason.NOT_AS_SIGNED}})
+    assert caught.value.culprits == {MEMBERS[0]}
 
 
 def test_loudest_member_is_left_out_and_no_more_than_the_others_can_do_without() -> None:
     """Two of four members complain. Three must answer, so that one alone can be left out: the one with more."""
-    scenario = seed_scenario(4, 1, clients=TWENTY, threshold=4)
+    scenario = seed_scenario(4, 1, clients=TWENTY, threshold=17)
     told = {
         MEMBERS[0]: dict.fromkeys((1, 2, 3), Reason.DOES_NOT_OPEN),
         MEMBERS[3]: dict.fromkeys((4, 5, 6, 7), Reason.DOES_NOT_OPEN),
@@ -346,10 +404,43 @@ def test_server_finishes_exactly_without_members_that_are_silent_at_the_end(
         assert {number for numbers in again.values() for number in numbers} == lacking
 
 
-def test_silent_members_that_leave_too_few_claims_end_the_session() -> None:
+def test_silent_members_that_leave_too_few_claims_are_asked_once_more_and_then_end_the_session() -> None:
     play = Play(seed_scenario(4, 1))
     with pytest.raises(TooFewSurvivors, match="claims: expected those of at least 3 members, found 2"):
         play.finish(silent=MEMBERS[:2])
+    first, again = play.rounds
+    assert again == {member: first[member] for member in MEMBERS[:2]}
+
+
+@pytest.mark.parametrize(("members", "colluding", "silent"), [(5, 1, 2), (6, 1, 3), (7, 1, 4)])
+def test_sum_needs_no_more_answers_at_the_end_than_decide_it(members: int, colluding: int, silent: int) -> None:
+    """The quorum has agreed before, so 2t + 1 answers are enough, which are fewer than the quorum."""
+    play = Play(seed_scenario(members, colluding))
+    outcome = play.finish(silent=MEMBERS[:silent])
+    assert members - silent == 2 * colluding + 1
+    assert is_exact(play, outcome)
+    assert outcome.verified
+
+
+@pytest.mark.parametrize(
+    ("members", "colluding", "slow"), [(3, 1, 1), (3, 1, 3), (4, 1, 2), (5, 2, 1), (2, 1, 1), (4, 2, 2), (4, 3, 4)]
+)
+def test_members_that_answer_when_they_are_asked_once_more_save_the_sum(
+    members: int, colluding: int, slow: int
+) -> None:
+    play = Play(seed_scenario(members, colluding))
+    outcome = play.finish(slow=MEMBERS[:slow])
+    assert is_exact(play, outcome)
+    assert play.rounds[1] == {member: play.rounds[0][member] for member in MEMBERS[:slow]}
+
+
+def test_liar_is_found_by_the_answer_of_a_member_that_is_asked_once_more() -> None:
+    """One member lies and another one is slow: the claims of a set differ until the slow one answers."""
+    scenario = seed_scenario(4, 1)
+    play = Play(scenario)
+    outcome = play.finish(liars={MEMBERS[0]: derived_of(scenario).sets.of(0)}, slow=MEMBERS[1:2])
+    assert is_exact(play, outcome)
+    assert (outcome.verified, outcome.culprits) == (True, frozenset({MEMBERS[0]}))
 
 
 def test_member_whose_sum_is_not_what_it_claims_is_refused_and_others_are_asked() -> None:

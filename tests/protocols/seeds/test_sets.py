@@ -6,35 +6,34 @@ from typing import Final
 
 import pytest
 
-from protocols.cohort import Adversary
 from protocols.errors import ParameterError
 from protocols.seeds.sets import MOST_MEMBERS, SeedSets, quorum
 
 PAIRS: Final = [(m, t) for m in range(2, MOST_MEMBERS + 1) for t in range(1, m)]
 TABLE: Final = [
-    # m, t, seeds, a member's, q (malicious), q (curious), silent members, all decided (2t + 1), all named (3t + 1)
-    (2, 1, 2, 1, 2, 2, 0, None, None),
-    (3, 1, 3, 2, 3, 2, 0, 3, None),
-    (4, 1, 4, 3, 3, 3, 1, 3, 4),
-    (5, 1, 5, 4, 4, 3, 1, 3, 4),
-    (5, 2, 10, 6, 4, 3, 1, 5, None),
-    (7, 2, 21, 15, 5, 4, 2, 5, 7),
-    (7, 3, 35, 20, 6, 4, 1, 7, None),
-    (10, 3, 120, 84, 7, 6, 3, 7, 10),
+    # m, t, seeds, a member's, q, silent members, all decided (2t + 1), all named (3t + 1)
+    (2, 1, 2, 1, 2, 0, None, None),
+    (3, 1, 3, 2, 3, 0, 3, None),
+    (4, 1, 4, 3, 3, 1, 3, 4),
+    (5, 1, 5, 4, 4, 1, 3, 4),
+    (5, 2, 10, 6, 4, 1, 5, None),
+    (7, 2, 21, 15, 5, 2, 5, 7),
+    (7, 3, 35, 20, 6, 1, 7, None),
+    (10, 3, 120, 84, 7, 3, 7, 10),
 ]
-"""The table of the protocol's design; None where more answers would be needed than there are members."""
+"""The table of the protocol's design, with the quorum against a malicious server for any server; None where more
+answers would be needed than there are members."""
 
 
 @pytest.mark.parametrize("row", TABLE)
 def test_numbers_are_those_of_the_design(row: tuple[int | None, ...]) -> None:
-    m, t, seeds, held, malicious, curious, silent, decided, named = row
+    m, t, seeds, held, least, silent, decided, named = row
     assert m is not None
     assert t is not None
     sets = SeedSets(m, t)
     assert (sets.count, sets.held) == (seeds, held)
-    found = quorum(m, t, Adversary.MALICIOUS)
-    assert (found, quorum(m, t, Adversary.CURIOUS)) == (malicious, curious)
-    assert m - found == silent
+    assert quorum(m, t) == least
+    assert m - quorum(m, t) == silent
     assert [answers if answers <= m else None for answers in (2 * t + 1, 3 * t + 1)] == [decided, named]
 
 
@@ -61,13 +60,8 @@ def test_corrupt_members_miss_one_seed_and_one_more_member_has_them_all(m: int, 
 
 @pytest.mark.parametrize(("m", "t"), PAIRS)
 def test_quorum_is_the_least_of_which_any_two_share_an_honest_member(m: int, t: int) -> None:
-    """The server has two sets of contributors certified: two quorums must have more than t members in common.
-
-    Against a curious server, one member in common is enough. One fewer in the quorum would not do, in either case.
-    """
-    for adversary, most_corrupt in ((Adversary.MALICIOUS, t), (Adversary.CURIOUS, 0)):
-        least = next(q for q in range(1, m + 1) if least_shared(m, q) > most_corrupt)
-        assert quorum(m, t, adversary) == least
+    """The server has two sets of contributors certified: two quorums must have more than t members in common."""
+    assert quorum(m, t) == next(q for q in range(1, m + 1) if least_shared(m, q) > t)
 
 
 def least_shared(m: int, q: int) -> int:
@@ -79,7 +73,7 @@ def least_shared(m: int, q: int) -> int:
 def test_number_of_members_out_of_range_is_refused_with_what_to_do(members: object) -> None:
     for attempt in (
         lambda: SeedSets(members, 1),  # type: ignore[arg-type]  # that is the test
-        lambda: quorum(members, 1, Adversary.MALICIOUS),  # type: ignore[arg-type]  # that is the test
+        lambda: quorum(members, 1),  # type: ignore[arg-type]  # that is the test
     ):
         few = members in (-1, 0, 1) and members is not True
         advice = "Use 3 or more, which can find a wrong answer" if few else r"Use at most 10, or .* PaillierSum"
@@ -91,7 +85,7 @@ def test_number_of_members_out_of_range_is_refused_with_what_to_do(members: obje
 def test_number_of_corrupt_members_out_of_range_is_refused(colluding: object) -> None:
     for attempt in (
         lambda: SeedSets(5, colluding),  # type: ignore[arg-type]  # that is the test
-        lambda: quorum(5, colluding, Adversary.CURIOUS),  # type: ignore[arg-type]  # that is the test
+        lambda: quorum(5, colluding),  # type: ignore[arg-type]  # that is the test
     ):
         with pytest.raises(ParameterError, match="colluding: expected from 1 to 4"):
             attempt()

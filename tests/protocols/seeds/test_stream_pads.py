@@ -62,7 +62,7 @@ def test_sum_of_pads_has_each_pad_times_its_weight(modulus: int, weights: tuple[
     pads = pads_of(modulus, length)
     data = pads.opening(KEYS, weights)
     assert len(data) == pads.opening_bytes(4) == pads.padded_bytes
-    pads.check_opening(memoryview(data), 4)
+    pads.check_opening(memoryview(data), (1,) * 4)
     streams = [expansion(key, length, modulus) for key in KEYS]
     expected = [
         sum(weight * word for weight, word in zip(weights, column, strict=True)) % modulus
@@ -93,7 +93,7 @@ def test_vector_comes_back_if_the_openings_of_all_sets_are_removed(modulus: int)
     padded = pads.padded(vector, KEYS, nothing_is_drawn)
     pads.check_padded(padded)
     pads.add(total, bytes(padded))
-    opened = pads.opened(total, [pads.opening([key], (1,)) for key in KEYS], 1)
+    opened = pads.opened(total, [pads.opening([key], (1,)) for key in KEYS], (1,))
     assert opened.dtype == np.uint64
     assert opened.tolist() == before
 
@@ -112,4 +112,4 @@ def test_vectors_and_openings_of_another_length_or_with_padding_are_refused() ->
         with pytest.raises(MalformedMessage, match="padded vector: packed vector: expected"):
             pads.check_padded(memoryview(wrong))
         with pytest.raises(MalformedMessage, match="sum of pads: packed vector: expected"):
-            pads.check_opening(memoryview(wrong), 1)
+            pads.check_opening(memoryview(wrong), (1,))

@@ -60,9 +60,9 @@ def test_wraps_of_a_sum_come_off_with_the_shares_of_all_sets_in_the_same_order()
         wrap.add(wrapped, own)
         total += wrapped
     joined = [b"".join(own[number].reveal() for own in shares) for number in range(4)]
-    assert np.array_equal(wrap.removed(total, joined), bare)
+    assert np.array_equal(wrap.removed(total, joined, (1, 1, 1)), bare)
     swapped = [joined[0][32:64] + joined[0][:32] + joined[0][64:], *joined[1:]]
-    assert not np.array_equal(wrap.removed(total, swapped), bare)
+    assert not np.array_equal(wrap.removed(total, swapped, (1, 1, 1)), bare)
 
 
 # Who contributes.

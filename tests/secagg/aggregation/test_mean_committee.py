@@ -15,6 +15,7 @@ from protocols import (
     MemoryOpenings,
     OneShot,
     PaillierSum,
+    PlainSum,
     SecAgg,
     SecureSum,
     TooFewSurvivors,
@@ -111,8 +112,9 @@ def test_mean_vouches_for_headroom_and_has_it(kind: type[EncryptedSum], target: 
         assert int(np.abs(total).max()) < mean.encoding.modulus // 2
 
 
-def test_mean_of_a_protocol_without_a_committee_is_what_it_was() -> None:
-    assert planned(SecAgg(), committee=None).protocol == SecAgg()
+def test_mean_of_a_protocol_without_a_committee_declares_headroom_to_it() -> None:
+    assert planned(SecAgg(), committee=None).protocol == SecAgg(headroom=True)
+    assert planned(PlainSum(), committee=None).protocol == PlainSum()
 
 
 @BOTH

@@ -22,7 +22,7 @@ def test_plan_prints_json_for_a_billion_clients(tmp_path: Path) -> None:
     assert (run.returncode, run.stderr) == (0, "")
     document = json.loads(run.stdout)
     assert document["request"]["clients"] == 10**9
-    assert document["recommended"] == "oneshot"
+    assert document["recommended"] == "seeds"
 
 
 def refusal(**given: Any) -> str:

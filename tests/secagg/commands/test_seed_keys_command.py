@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import pytest
 
-from protocols.cohort import Adversary
 from protocols.errors import ParameterError
 from protocols.identity import SIGNATURE_BYTES, Identity
 from protocols.seeds.committee import SeedCommittee
@@ -124,11 +123,11 @@ def test_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_quorum_is_the_least_against_a_malicious_server_unless_given(tmp_path: Path, m: int, t: int) -> None:
     public = members(tmp_path, m)
     make_seed_committee(public, colluding=t, quorum=None, out=tmp_path / "default")
-    assert read_seed_committee(tmp_path / "default").quorum == quorum(m, t, Adversary.MALICIOUS)
+    assert read_seed_committee(tmp_path / "default").quorum == quorum(m, t)
     make_seed_committee(public, colluding=t, quorum=m, out=tmp_path / "all")
     assert read_seed_committee(tmp_path / "all").quorum == m
-    with pytest.raises(ParameterError, match=f"quorum: expected from {m // 2 + 1} to {m}"):
-        make_seed_committee(public, colluding=t, quorum=m // 2, out=tmp_path / "few")
+    with pytest.raises(ParameterError, match=f"quorum: expected from {quorum(m, t)} to {m}"):
+        make_seed_committee(public, colluding=t, quorum=quorum(m, t) - 1, out=tmp_path / "few")
     assert not (tmp_path / "few").exists()
 
 
@@ -195,15 +194,15 @@ def test_certificate_that_must_not_be_used_is_refused_by_the_name_of_its_file(tm
 @pytest.mark.parametrize(
     ("m", "t", "q", "texts"),
     [
-        (2, 1, 2, ("if at most 0 of them are absent", "NOT found, and all sums are marked as unverified. At least 3")),
+        (2, 1, 2, ("if at most 0 members are absent", "NOT found, and all sums are marked as unverified. At least 3")),
         (3, 1, 3, ("a sum with one is refused. With 4 members", "if at most 1 members are corrupt", "draws 3 seeds")),
         (
             7,
             2,
             5,
-            ("if at least 7 members answer, the sum is opened", "at most 2 of them are absent", "draws 21 seeds"),
+            ("if at least 7 members answer, the sum is opened", "at most 2 members are absent", "draws 21 seeds"),
         ),
-        (5, 2, 3, ("malicious too: NOT with 2 corrupt members, but with at most 0", "a member gets 6")),
+        (5, 2, 4, ("if at most 2 members are corrupt", "if at most 0 members are absent", "a member gets 6")),
     ],
 )
 def test_account_says_what_the_committee_protects_from(m: int, t: int, q: int, texts: tuple[str, ...]) -> None:

@@ -38,6 +38,6 @@ def test_row_names_tests_that_exist(row: str) -> None:
 
 def test_tables_have_every_row_of_the_design() -> None:
     crashes, attacks = (page.read_text(encoding="utf-8") for page in PAGES)
-    assert len(re.findall(r"^\| [^|]+ \| [^|]+ \| [^|]+ \| `", crashes, re.MULTILINE)) == 14
+    assert len(re.findall(r"^\| [^|]+ \| [^|]+ \| [^|]+ \| `", crashes, re.MULTILINE)) == 15
     assert len(re.findall(r"^\| [^|]+ \| `[^|]+ \| [^|]+ \|$", crashes, re.MULTILINE)) == 9
     assert len(re.findall(r"^\| [^|]+ \| [^|]+ \| `[^|]+ \| [^|]*\.py[^|]+ \|$", attacks, re.MULTILINE)) == 13

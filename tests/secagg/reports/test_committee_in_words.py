@@ -1,9 +1,11 @@
 """What reports say of a committee."""
 
 import pytest
+from msgspec.structs import replace
 
 from protocols import SeedCommittee
-from secagg.reports.committee import committee_in_words
+from secagg.reports.committee import answers_in_words, committee_in_words
+from secagg.training.records import MemberComplaint, RoundRecord
 from tests.support.committee_keys import threshold_key
 from tests.support.seed_members import certificates
 
@@ -17,7 +19,7 @@ def test_committee_with_a_key_is_described_by_its_threshold_and_fingerprint() ->
 @pytest.mark.parametrize(
     ("members", "colluding", "quorum", "verified"),
     [
-        (5, 1, 3, "at least 3 answers decide it, so every sum is verified if at most 1 members lie"),
+        (5, 1, 4, "at least 3 answers decide it, so every sum is verified if at most 1 members lie"),
         (5, 2, 4, "at least 5 answers decide it, so every sum is verified if at most 2 members lie"),
         (2, 1, 2, "no sum is verified, since that takes 3 members if 1 may lie, and there are 2"),
     ],
@@ -29,3 +31,16 @@ def test_committee_of_seeds_says_who_agrees_and_whether_sums_are_verified(
     words = committee_in_words(key)
     assert words.startswith(f"any {quorum} of {members} members agree on a sum; {verified}; pin {key.pin.hex()}, ")
     assert words.endswith(f"fingerprint of the epoch {key.fingerprint.hex()}")
+
+
+def test_answers_of_a_committee_are_told_only_if_there_is_something_to_say() -> None:
+    well = RoundRecord(round=1, accuracy=0.5, loss=1.0, contributors=4)
+    assert answers_in_words([well]) == ()
+    complaint = MemberComplaint(member=9, client=2, reason="does not open")
+    ill = replace(well, verified=False, culprits=[9, 8], complaints=[complaint])
+    ((heading, text),) = answers_in_words([well, ill, ill])
+    assert heading == "The committee's answers"
+    assert text == (
+        "2 sums are NOT verified: a committee member that lies could have changed them; parties 8, 9 broke the rules "
+        "and did no harm to a sum; committee members complained of clients' messages 2 times (metrics.jsonl)"
+    )

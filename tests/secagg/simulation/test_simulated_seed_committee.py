@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from protocols import Adversary, MemberShare, SeedCommittee
+from protocols import MemberShare, SeedCommittee
 from protocols.seeds.member_keys import MemberKeys
 from secagg.errors import ConfigurationError
 from secagg.simulation.seed_committee import DRAWN_MEMBERS, drawn_committee, read_committee
@@ -22,19 +22,11 @@ def folder(tmp_path: Path) -> Path:
     return seed_folder(tmp_path / "committee", 3)
 
 
-@pytest.mark.parametrize(
-    ("adversarial", "adversary", "colluding", "quorum"),
-    [
-        (0.0, Adversary.CURIOUS, 1, 3),
-        (0.05, Adversary.MALICIOUS, 1, 4),
-        (0.4, Adversary.CURIOUS, 2, 3),
-        (0.4, Adversary.MALICIOUS, 2, 4),
-    ],
-)
+@pytest.mark.parametrize(("adversarial", "colluding", "quorum"), [(0.0, 1, 4), (0.05, 1, 4), (0.4, 2, 4), (0.7, 3, 5)])
 def test_drawn_committee_withstands_the_fraction_of_corrupt_members(
-    adversarial: float, adversary: Adversary, colluding: int, quorum: int
+    adversarial: float, colluding: int, quorum: int
 ) -> None:
-    found = drawn_committee(clients=16, adversarial=adversarial, adversary=adversary)
+    found = drawn_committee(clients=16, adversarial=adversarial)
     key = found.committee.key
     assert isinstance(key, SeedCommittee)
     assert (key.members, key.colluding, key.quorum) == (DRAWN_MEMBERS, colluding, quorum)
@@ -44,7 +36,7 @@ def test_drawn_committee_withstands_the_fraction_of_corrupt_members(
 
 
 def test_drawn_committees_have_nothing_in_common() -> None:
-    one, other = (drawn_committee(clients=8, adversarial=0.0, adversary=Adversary.CURIOUS).committee for _ in range(2))
+    one, other = (drawn_committee(clients=8, adversarial=0.0).committee for _ in range(2))
     assert one.key.pin != other.key.pin
 
 

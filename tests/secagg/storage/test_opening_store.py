@@ -342,7 +342,7 @@ def test_store_that_was_cut_is_refused(filled: Path, path: Path, kept: int) -> N
         "UPDATE openings SET context = zeroblob(32) WHERE session_id = CAST('session number 000002' AS BLOB)",
         "UPDATE openings SET key = zeroblob(32) WHERE session_id = CAST('session number 000002' AS BLOB)",
         "PRAGMA user_version = 1",
-        "PRAGMA user_version = 3",
+        "PRAGMA user_version = 4",
         "UPDATE openings SET root = zeroblob(32) WHERE session_id = CAST('session number 000002' AS BLOB)",
         "PRAGMA application_id = 7",
         "DROP TABLE openings",

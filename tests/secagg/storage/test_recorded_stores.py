@@ -1,7 +1,7 @@
 """The stores of tests/vectors/stores, which still refuse what was answered and opened before."""
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,7 @@ def sessions(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return private_copy(STORES / request.param, tmp_path / recorder.SESSIONS)
 
 
-@pytest.fixture(params=[recorder.OPENINGS, recorder.FIRST_OPENINGS])
+@pytest.fixture(params=[recorder.OPENINGS, recorder.SECOND_OPENINGS, recorder.FIRST_OPENINGS])
 def openings(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return private_copy(STORES / request.param, tmp_path / recorder.OPENINGS)
 
@@ -81,22 +81,25 @@ def test_session_store_of_an_earlier_format_is_written_anew_in_this_one(
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_store_of_openings_of_the_first_format_is_written_anew_in_this_one(tmp_path: Path) -> None:
-    """The rows are those that were recorded, without a root."""
-    path = private_copy(STORES / recorder.FIRST_OPENINGS, tmp_path / "store")
-    assert contents(path)[1] == (1,)
+@pytest.mark.parametrize(("name", "version"), [(recorder.FIRST_OPENINGS, 1), (recorder.SECOND_OPENINGS, 2)])
+def test_store_of_openings_of_an_earlier_format_is_written_anew_in_this_one(
+    name: str, version: int, tmp_path: Path
+) -> None:
+    """The rows are those that were recorded: in format 1 without a root, in format 2 with a root but no weights."""
+    path = private_copy(STORES / name, tmp_path / "store")
+    assert contents(path)[1] == (version,)
     OpeningStore(path).close()
-    *header, _, _, _ = contents(path)
-    *expected, _, _, _, _ = contents(STORES / recorder.OPENINGS)
-    assert header == expected
-    assert header[1] == (2,)
-    recorded = [row for row in contents(STORES / recorder.OPENINGS)[3:] if row[5] == b""]  # type: ignore[index]
-    assert contents(path)[3:] == recorded
+    found, expected = contents(path), contents(STORES / recorder.OPENINGS)
+    assert found[:3] == expected[:3]
+    assert found[1] == (3,)
+    roots = (b"",) if version == 1 else (b"", recorder.ROOT)
+    assert found[3:] == [row for row in expected[3:] if row[5] in roots]  # type: ignore[index]
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_recorded_opening_with_a_root_is_opened_again_for_that_root_alone(tmp_path: Path) -> None:
-    path = private_copy(STORES / recorder.OPENINGS, tmp_path / "store")
+@pytest.mark.parametrize("name", [recorder.OPENINGS, recorder.SECOND_OPENINGS])
+def test_recorded_opening_with_a_root_is_opened_again_for_that_root_alone(name: str, tmp_path: Path) -> None:
+    path = private_copy(STORES / name, tmp_path / "store")
     key, session_id, context, contributors, minimum = recorder.ROOTED
     with OpeningStore(path) as store:
         for root in (recorder.ROOT, bytes(32), b""):
@@ -165,7 +168,7 @@ def test_sum_too_near_a_recorded_opening_is_not_opened(openings: Path) -> None:
 def test_sums_that_no_recorded_opening_is_near_to_are_opened(openings: Path) -> None:
     with OpeningStore(openings) as store:
         for number, (context, contributors) in enumerate(
-            ((b"model C", tuple(range(19))), (b"model A", tuple(range(20))), (b"model A", tuple(range(40, 60))))
+            ((b"model C", tuple(range(9, 19))), (b"model A", tuple(range(20))), (b"model A", tuple(range(40, 60))))
         ):
             store.record(
                 key=recorder.SHARE,
@@ -174,3 +177,30 @@ def test_sums_that_no_recorded_opening_is_near_to_are_opened(openings: Path) -> 
                 contributors=contributors,
                 minimum=5,
             )
+
+
+def test_recorded_batches_are_opened_again_and_others_only_of_other_clients(tmp_path: Path) -> None:
+    path = private_copy(STORES / recorder.OPENINGS, tmp_path / "store")
+    key, session_id, context, minimum = recorder.BATCHED
+    (first, clients, weights), (second, others, _) = recorder.BATCHES
+    cases = (
+        (first, clients, weights, None),
+        (second, others, (1, 1, 1, 1), None),
+        (bytes(32), others, (4, 4, 4, 4), UnsafeOpening),
+        (bytes(32), clients, (1, 1, 1, 1, 1), UnsafeOpening),
+        (bytes(32), (*clients, *others), (), UnsafeOpening),
+        (bytes(32), (109, 110), (4, 4), None),
+    )
+    with OpeningStore(path) as store:
+        for root, contributors, its_weights, refused in cases:
+            with nullcontext() if refused is None else pytest.raises(refused):
+                store.record(
+                    key=key,
+                    session_id=session_id,
+                    context=context,
+                    contributors=contributors,
+                    minimum=minimum,
+                    root=root,
+                    weights=its_weights,
+                    batches=True,
+                )

@@ -4,7 +4,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from secagg.training.records import RoundRecord
+from secagg.training.records import MemberComplaint, RoundRecord
 
 RECORD = RoundRecord(
     round=3,
@@ -42,6 +42,12 @@ def test_record_of_a_round_is_a_line_for_people() -> None:
         (
             {"failed": dict.fromkeys(range(40), "x")},
             "training failed on 0, 1, 2, 3, 4 and 35 more (not for publication)",
+        ),
+        ({"verified": False}, "the sum is NOT verified: a committee member that lies could have changed it, a client"),
+        ({"culprits": [21, 22]}, "parties 21, 22 broke the rules and did no harm to the sum, a client sent"),
+        (
+            {"complaints": [MemberComplaint(member=21, client=each, reason="does not open") for each in (4, 5)]},
+            "members 21 complained of messages of clients 4, 5, a client sent",
         ),
         (
             {"contributors": 0, "withheld": "too few", "sent_bytes": 0.0, "received_bytes": 0.0},

@@ -9,7 +9,7 @@ from tests.vectors import record_transcripts as recorder
 from tests.vectors.recorded import VECTORS
 
 RECORDED = VECTORS / "transcripts" / recorder.NAME
-HEAD = "5d5d9b6e93f86a2a93919d58f4d18023760c874c19875f004043a86e646b9f79"
+HEAD = "3502c497b3dd9299e167cba3ac3a3d8f907ee509de5e3807286f3364d6dba152"
 
 
 def test_recorded_transcript_is_replayed_up_to_its_head() -> None:

@@ -11,7 +11,7 @@ from protocols.pairwise.client import ClientState
 from protocols.pairwise.derived import SURVIVORS
 from protocols.pairwise.messages import Confirmation, Confirmations, RevealedShares, Survivors, encode_clients
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
-from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, random_inputs, succeeded
+from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, succeeded
 from secagg.audit.sums.attacks.pairwise_server import (
     CONFIRM,
     MASKING,
@@ -23,6 +23,7 @@ from secagg.audit.sums.attacks.pairwise_server import (
     pairwise_cohort,
 )
 from secagg.audit.sums.cohort import Cohort, identity_of
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.stepwise import SNAPSHOT_KEY, Stepwise
 from secagg.audit.sums.subject import SumSubject
 

@@ -9,7 +9,6 @@ from protocols import SecureSum, Server, Session
 from protocols.errors import ProtocolError
 from protocols.session import Vector
 from secagg.audit.attack import Attack, Layer, Result
-from secagg.audit.seeds import generator_of
 from secagg.audit.sums.cohort import Cohort
 from secagg.audit.sums.subject import SumSubject
 from secagg.audit.sums.view import modular_sum
@@ -46,12 +45,6 @@ def unless_refused(action: Callable[[], T]) -> T | None:
         return action()
     except ProtocolError:
         return None
-
-
-def random_inputs(cohort: Cohort, seed: bytes, label: str = "inputs") -> dict[int, Vector]:
-    """Return random vectors of all clients."""
-    session, choices = cohort.session, generator_of(seed, label)
-    return {client: choices.integers(0, session.modulus, session.length, dtype=np.uint64) for client in session.clients}
 
 
 def sum_of(vectors: Mapping[int, Vector], clients: Sequence[int], modulus: int) -> Vector:

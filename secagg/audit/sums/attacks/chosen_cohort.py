@@ -10,8 +10,9 @@ from protocols.errors import ProtocolError
 from protocols.session import Vector
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
 from secagg.audit.seeds import Tape
-from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, random_inputs, succeeded, sum_of
+from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, succeeded, sum_of
 from secagg.audit.sums.cohort import ADVERSARIAL, Cohort, identity_of
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.stepwise import Stepwise
 from secagg.audit.sums.subject import SumSubject
 from secagg.audit.sums.view import modular_difference, smallest

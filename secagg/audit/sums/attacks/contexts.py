@@ -8,8 +8,9 @@ from protocols import Continue, Finish
 from protocols.codec import Envelope
 from protocols.errors import ProtocolError
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
-from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, random_inputs, succeeded, unless_refused
+from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, succeeded, unless_refused
 from secagg.audit.sums.cohort import Cohort
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.stepwise import Stepwise
 from secagg.audit.sums.subject import SumSubject
 from secagg.audit.sums.view import smallest

@@ -10,9 +10,10 @@ from protocols.errors import ProtocolError
 from protocols.session import Vector
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
 from secagg.audit.seeds import Tape
-from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, enough, failed, random_inputs, succeeded
+from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, enough, failed, succeeded
 from secagg.audit.sums.cohort import Cohort
 from secagg.audit.sums.committee import dealt
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.seed_committee import self_made
 from secagg.audit.sums.stepwise import Stepwise
 from secagg.audit.sums.subject import SumSubject

@@ -10,8 +10,9 @@ from protocols.encrypted.derived import Derived
 from protocols.encrypted.messages import Contributions, EncryptedInput
 from protocols.encrypted.protocol import EncryptedSum
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
-from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, random_inputs, succeeded
+from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, succeeded
 from secagg.audit.sums.cohort import Cohort
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.stepwise import Stepwise, codec_of
 from secagg.audit.sums.subject import SumSubject
 from secagg.audit.sums.view import smallest

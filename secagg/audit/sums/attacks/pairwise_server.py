@@ -4,13 +4,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-import numpy as np
-
-from protocols import Secret, packing
+from protocols import Secret
 from protocols.codec import Message
 from protocols.crypto import keystream, shamir
 from protocols.crypto.key_agreement import X25519
-from protocols.crypto.keystream import Words, word_dtype
+from protocols.crypto.keystream import Words
 from protocols.pairwise.derived import Derived
 from protocols.pairwise.messages import AdvertisedKeys, KeyDirectory, MaskedInput
 from protocols.pairwise.protocol import PairwiseMasking
@@ -51,6 +49,7 @@ def derived_of(cohort: Cohort) -> Derived:
         digest=protocol.digest(session),
         degree=protocol.degree(session),
         threshold=protocol.holders_needed(session),
+        lanes=protocol.lanes(session),
     )
 
 
@@ -88,13 +87,13 @@ class Collected:
 
     def sum_of(self, clients: Collection[int]) -> Words | None:
         """Return the sum of these clients' vectors, or None if a mask of one of them cannot be computed."""
-        session, schedule = self.derived.session, self.derived.schedule(self.root)
-        total = np.zeros(session.length, dtype=word_dtype(session.modulus))
+        lanes, schedule = self.derived.lanes, self.derived.schedule(self.root)
+        total = lanes.nothing()
         for client in clients:
             seed = self.secret(client, SEED)
             if seed is None:
                 return None
-            packing.add_packed(total, self.masked[client], session.modulus)
+            lanes.add_packed(total, self.masked[client])
             keystream.subtract_mask(total, schedule.self_mask(seed, owner=client))
             for other in set(self.masked_with[client]) - set(clients):
                 shared = self._shared(client, other)
@@ -102,8 +101,7 @@ class Collected:
                     return None
                 remove = keystream.subtract_mask if client < other else keystream.add_mask
                 remove(total, schedule.pair_mask(shared, one=client, other=other))
-        total &= total.dtype.type(session.modulus - 1)
-        return total
+        return lanes.unfold(total)
 
     def _shared(self, one: int, other: int) -> Secret | None:
         """Return what two clients have agreed on for their masks, if the masking key of either can be rebuilt."""

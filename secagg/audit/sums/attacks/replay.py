@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from protocols.session import Vector
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
-from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, random_inputs, succeeded
+from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, succeeded
 from secagg.audit.sums.cohort import Cohort
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.stepwise import Stepwise, client_steps
 from secagg.audit.sums.subject import SumSubject
 from secagg.audit.sums.view import smallest

@@ -6,8 +6,9 @@ from protocols import MemoryRecord
 from protocols.session import Vector
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
 from secagg.audit.seeds import Tape
-from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, random_inputs, succeeded, unless_refused
+from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, succeeded, unless_refused
 from secagg.audit.sums.cohort import Cohort
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.stepwise import SNAPSHOT_KEY, Stepwise, client_steps, restored
 from secagg.audit.sums.subject import SumSubject
 from secagg.audit.sums.view import carrier_of, masked_vectors, modular_difference, modular_sum, smallest

@@ -9,16 +9,9 @@ from protocols import Continue, Finish
 from protocols.errors import ProtocolError
 from protocols.session import Vector
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
-from secagg.audit.sums.attacks.base import (
-    LENGTH,
-    ProtocolAttack,
-    enough,
-    failed,
-    random_inputs,
-    succeeded,
-    unless_refused,
-)
+from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, enough, failed, succeeded, unless_refused
 from secagg.audit.sums.cohort import Cohort
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.stepwise import Stepwise, client_steps
 from secagg.audit.sums.subject import SumSubject
 from secagg.audit.sums.view import modular_difference, probed, smallest

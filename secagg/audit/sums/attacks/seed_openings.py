@@ -23,8 +23,9 @@ from protocols.seeds.party import AGREEMENT
 from protocols.session import Session, Vector
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
 from secagg.audit.seeds import Tape
-from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, random_inputs, succeeded
+from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, succeeded
 from secagg.audit.sums.cohort import Cohort
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.seed_committee import NEVER_S
 from secagg.audit.sums.seed_twin import HASH_BYTES, INPUT, SEED_BYTES, Parts, SeedTwin
 from secagg.audit.sums.stepwise import SNAPSHOT_KEY, Stepwise, codec_of

@@ -7,9 +7,10 @@ import numpy as np
 
 from protocols.pairwise.messages import Confirmation, Confirmations, RevealedShares, Survivors, encode_clients
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
-from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, random_inputs, succeeded, sum_of
+from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, succeeded, sum_of
 from secagg.audit.sums.attacks.pairwise_server import CONFIRM, REVEAL, ask, collect, derived_of, pairwise_cohort
 from secagg.audit.sums.cohort import Cohort
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.stepwise import Stepwise
 from secagg.audit.sums.subject import SumSubject
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from protocols import Identity, Secret, packing
+from protocols import Identity, Secret
 from protocols.codec import Message
 from protocols.crypto import keystream, sealing, shamir
 from protocols.crypto.key_agreement import X25519, KeyPair
-from protocols.crypto.keystream import Words, word_dtype
+from protocols.crypto.keystream import Words
 from protocols.identity import Signatures
 from protocols.pairwise.derived import KEYS, Derived
 from protocols.pairwise.messages import (
@@ -24,9 +24,10 @@ from protocols.pairwise.messages import (
 )
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
 from secagg.audit.seeds import Tape
-from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, random_inputs, succeeded
+from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, succeeded
 from secagg.audit.sums.attacks.pairwise_server import ADVERTISE, MASK, SHARE, ask, derived_of, pairwise_cohort
 from secagg.audit.sums.cohort import Cohort
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.stepwise import Stepwise, codec_of
 from secagg.audit.sums.subject import SumSubject
 
@@ -138,16 +139,14 @@ def read_vector(cohort: Cohort, run: Stepwise, victim: int, fakes: Mapping[int, 
     masked = ask(run, MASK, {victim: delivered}).get(victim)
     if not isinstance(masked, MaskedInput):
         return None
-    session = cohort.session
-    total = np.zeros(session.length, dtype=word_dtype(session.modulus))
-    packing.add_packed(total, masked.packed, session.modulus)
+    total = derived.lanes.nothing()
+    derived.lanes.add_packed(total, masked.packed)
     seed = shamir.combine(dict(list(shares.items())[: derived.threshold]), threshold=derived.threshold)
     keystream.subtract_mask(total, schedule.self_mask(seed, owner=victim))
     for other in near:
         remove = keystream.subtract_mask if victim < other else keystream.add_mask
         remove(total, schedule.pair_mask(fakes[other].masking.agree(honest.masking), one=victim, other=other))
-    total &= total.dtype.type(session.modulus - 1)
-    return total
+    return derived.lanes.unfold(total)
 
 
 def _opened_shares(

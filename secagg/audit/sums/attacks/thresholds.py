@@ -8,16 +8,9 @@ from protocols.errors import ProtocolError
 from protocols.secure_sum import Role
 from protocols.session import Vector
 from secagg.audit.attack import Inapplicable, Level, Plan, Result
-from secagg.audit.sums.attacks.base import (
-    LENGTH,
-    LenientServer,
-    ProtocolAttack,
-    failed,
-    random_inputs,
-    succeeded,
-    unless_refused,
-)
+from secagg.audit.sums.attacks.base import LENGTH, LenientServer, ProtocolAttack, failed, succeeded, unless_refused
 from secagg.audit.sums.cohort import Cohort
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.stepwise import Stepwise
 from secagg.audit.sums.subject import SumSubject
 from secagg.audit.sums.view import probed, smallest

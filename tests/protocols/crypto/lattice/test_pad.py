@@ -57,7 +57,7 @@ def test_largest_cohort_sums_exactly_at_the_extremes(extreme: str) -> None:
     vector = {"lowest": places * 0, "highest": places * 0 + 65_535, "mixed": places * 65_535}[extreme].astype(np.uint16)
     total, keys = sealed_sum(pad, [vector] * 1000, extreme)
     assert int(np.abs(keys).max()) <= pad.key_reach(1000) < REACH * 1000
-    opened = pad.open(total, key_sum=keys, seed=SEED, contributors=1000)
+    opened = pad.open(total, key_sum=keys, seed=SEED, weights=(1,) * 1000)
     assert opened.dtype == np.uint64
     assert np.array_equal(opened, 1000 * vector.astype(np.uint64))
 
@@ -75,7 +75,7 @@ def test_sums_are_exact_for_any_shape(length: int, bound: int, clients: int, see
     contributors = int(generator.integers(1, min(clients, 4) + 1))
     vectors = [generator.integers(0, bound, length, dtype=np.uint64) for _ in range(contributors)]
     total, keys = sealed_sum(pad, vectors, str(seed))
-    opened = pad.open(total, key_sum=keys, seed=SEED, contributors=contributors)
+    opened = pad.open(total, key_sum=keys, seed=SEED, weights=(1,) * contributors)
     assert np.array_equal(opened, np.sum(vectors, axis=0, dtype=np.uint64))
 
 
@@ -95,7 +95,7 @@ def overflow(slots: int, bits: int, clients: int) -> float:
 def test_layout_is_the_densest_that_leaves_room_for_errors(bits: int, clients: int) -> None:
     fitting = [slots for slots in range(1, 65) if overflow(slots, bits, clients) <= 2**-40]
     if not fitting:
-        with pytest.raises(ParameterError, match="Lower the bound or the number of clients"):
+        with pytest.raises(ParameterError, match="Lower the bound, the weights or the number of clients"):
             LatticePad(length=1_000_000, bound=2**bits, clients=clients)
         return
     pad = LatticePad(length=1_000_000, bound=2**bits, clients=clients)
@@ -169,7 +169,7 @@ def test_what_does_not_belong_together_is_noticed(damage: str) -> None:
     else:
         keys += key_coefficients(draw_key(stream("another")))
     with pytest.raises(DamagedSum):
-        pad.open(total, key_sum=keys, seed=seed, contributors=3)
+        pad.open(total, key_sum=keys, seed=seed, weights=(1,) * 3)
 
 
 def test_key_sums_beyond_any_honest_one_are_refused_in_bounded_time() -> None:
@@ -177,10 +177,10 @@ def test_key_sums_beyond_any_honest_one_are_refused_in_bounded_time() -> None:
     total = np.zeros(pad.words, dtype=np.uint64)
     for key in (2**62, -(2**63), pad.key_reach(5) + 1):
         with pytest.raises(DamagedSum, match="5 keys"):
-            pad.open(total, key_sum=np.full(DEGREE, key, dtype=np.int64), seed=SEED, contributors=5)
+            pad.open(total, key_sum=np.full(DEGREE, key, dtype=np.int64), seed=SEED, weights=(1,) * 5)
     largest = np.full(DEGREE, pad.key_reach(2**20))
     with pytest.raises(DamagedSum, match="of 1048576 clients"):
-        pad.open(total, key_sum=largest, seed=SEED, contributors=2**20)
+        pad.open(total, key_sum=largest, seed=SEED, weights=(1,) * 2**20)
 
 
 def test_errors_beyond_the_contributors_sum_are_noticed() -> None:
@@ -191,16 +191,16 @@ def test_errors_beyond_the_contributors_sum_are_noticed() -> None:
         shifted = total.copy()
         shifted[:1] += np.uint64(excess % 2**64)
         with pytest.raises(DamagedSum, match="errors"):
-            pad.open(shifted, key_sum=keys, seed=SEED, contributors=1)
+            pad.open(shifted, key_sum=keys, seed=SEED, weights=(1,))
 
 
 def test_values_beyond_the_contributors_sum_are_noticed() -> None:
     pad = LatticePad(length=100, bound=10, clients=1000)
     total, keys = sealed_sum(pad, [np.full(100, 9, dtype=np.uint64)])
     total += np.uint64(9 << pad.noise_bits)
-    assert pad.open(total, key_sum=keys, seed=SEED, contributors=2).max() == 18
+    assert pad.open(total, key_sum=keys, seed=SEED, weights=(1,) * 2).max() == 18
     with pytest.raises(DamagedSum, match="values"):
-        pad.open(total, key_sum=keys, seed=SEED, contributors=1)
+        pad.open(total, key_sum=keys, seed=SEED, weights=(1,))
 
 
 OUT_OF_RANGE: list[dict[str, Any]] = [
@@ -263,15 +263,26 @@ def test_short_entropy_and_seeds_are_refused() -> None:
         pad.seal(values, keys=[key], seed=SEED[:-1], entropy=os.urandom)
 
 
-@pytest.mark.parametrize("contributors", [0, 4, -1, True, 2.0])
-def test_contributors_out_of_range_are_refused(contributors: int) -> None:
-    pad = LatticePad(length=10, bound=16, clients=3)
-    with pytest.raises(InputError, match="contributors"):
+@pytest.mark.parametrize(
+    ("weights", "what"),
+    [
+        ((), "vectors: expected at least 1 and at most 3, found 0"),
+        ((1,) * 4, "vectors: expected at least 1 and at most 3, found 4"),
+        ((1, 6), r"weights: expected ints in \[1, 5\]"),
+        ((0,), "weights"),
+        ((-1,), "weights"),
+        ((True,), "weights"),
+        ((2.0,), "weights"),
+    ],
+)
+def test_weights_out_of_range_are_refused(weights: tuple[int, ...], what: str) -> None:
+    pad = LatticePad(length=10, bound=16, clients=3, largest_weight=5)
+    with pytest.raises(InputError, match=what):
         pad.open(
             np.zeros(pad.words, dtype=np.uint64),
             key_sum=np.zeros(DEGREE, dtype=np.int64),
             seed=SEED,
-            contributors=contributors,
+            weights=weights,
         )
 
 
@@ -281,11 +292,11 @@ def test_sums_of_another_shape_are_refused() -> None:
     wrong_totals: list[NDArray[Any]] = [total[:-1], total.view(np.int64), total[None]]
     for wrong in wrong_totals:
         with pytest.raises(InputError, match="uint64"):
-            pad.open(wrong, key_sum=keys, seed=SEED, contributors=1)
+            pad.open(wrong, key_sum=keys, seed=SEED, weights=(1,))
     wrong_sums: list[NDArray[Any]] = [keys[:-1], keys.astype(np.int32)]
     for wrong_keys in wrong_sums:
         with pytest.raises(InputError, match="int64"):
-            pad.open(total, key_sum=wrong_keys, seed=SEED, contributors=1)
+            pad.open(total, key_sum=wrong_keys, seed=SEED, weights=(1,))
 
 
 def test_memory_is_the_result_and_a_few_pieces() -> None:
@@ -296,7 +307,7 @@ def test_memory_is_the_result_and_a_few_pieces() -> None:
     _, sealing = tracemalloc.get_traced_memory()
     tracemalloc.reset_peak()
     before, _ = tracemalloc.get_traced_memory()
-    pad.open(sealed, key_sum=key_coefficients(key), seed=SEED, contributors=1)
+    pad.open(sealed, key_sum=key_coefficients(key), seed=SEED, weights=(1,))
     _, opening = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert sealed.nbytes == 4 * pad.length
@@ -338,7 +349,7 @@ def test_sums_that_are_vouched_for_open_exactly(data: st.DataObject) -> None:
         key = draw_key(os.urandom)
         total += pad.seal((row + shift).astype(np.uint64), keys=[key], seed=bytes(32), entropy=os.urandom)
         key_sum += key_coefficients(key)
-    opened = pad.open(total, key_sum=key_sum, seed=bytes(32), contributors=contributors)
+    opened = pad.open(total, key_sum=key_sum, seed=bytes(32), weights=(1,) * contributors)
     assert (opened.view(np.int64) - contributors * shift).tolist() == goals
 
 
@@ -348,7 +359,7 @@ def test_sum_below_what_values_can_be_is_noticed() -> None:
     sealed = pad.seal(np.array([0], dtype=np.uint64), keys=[key], seed=bytes(32), entropy=os.urandom)
     sealed -= np.uint64(1 << pad.noise_bits)  # a client that lies
     with pytest.raises(DamagedSum, match="values: expected at most"):
-        pad.open(sealed, key_sum=key_coefficients(key), seed=bytes(32), contributors=1)
+        pad.open(sealed, key_sum=key_coefficients(key), seed=bytes(32), weights=(1,))
 
 
 # Keys that are sums.
@@ -365,10 +376,10 @@ def test_vector_under_the_sum_of_keys_opens_with_the_sum_of_all_of_them() -> Non
         assert int(np.abs(coefficients).max()) > REACH
         total += pad.seal(values, keys=keys, seed=SEED, entropy=entropy)
         key_sum += coefficients
-    opened = pad.open(total, key_sum=key_sum, seed=SEED, contributors=3, largest_key=REACH * 35 * 3)
+    opened = pad.open(total, key_sum=key_sum, seed=SEED, weights=(1,) * 3, largest_key=REACH * 35 * 3)
     assert np.array_equal(opened, 3 * values)
     with pytest.raises(DamagedSum, match="expected entries within 5,"):
-        pad.open(total, key_sum=key_sum, seed=SEED, contributors=3, largest_key=5)
+        pad.open(total, key_sum=key_sum, seed=SEED, weights=(1,) * 3, largest_key=5)
 
 
 def test_vector_is_not_sealed_without_a_key() -> None:
@@ -381,3 +392,32 @@ def test_key_is_expanded_from_a_seed_as_it_is_drawn() -> None:
     seed = hashlib.sha256(b"a seed of a key").digest()
     assert expand_key(Secret(seed)) == draw_key(lambda count: seed[:count])
     assert expand_key(Secret(seed)) != expand_key(Secret(SEED))
+
+
+@pytest.mark.parametrize("sum_bits", [None, 30])
+def test_weighted_sums_are_exact_up_to_the_largest_weight(sum_bits: int | None) -> None:
+    """Errors reach the root of the sum of the squares of the weights. A layout for weights of 1 has no such room."""
+    weights, rng = (1, 200, 200, 1, 37), np.random.default_rng(5)
+    pad = LatticePad(length=3000, bound=2**16, clients=5, largest_weight=200, sum_bits=sum_bits)
+    vectors = [rng.integers(0, 2**16, 3000, dtype=np.uint64) for _ in weights]
+    vectors[0][:] = 2**16 - 1
+    total, key_sum = np.zeros(pad.words, dtype=np.uint64), np.zeros(DEGREE, dtype=np.int64)
+    for client, (vector, weight) in enumerate(zip(vectors, weights, strict=True)):
+        key = draw_key(stream(f"key {client}"))
+        total += np.uint64(weight) * pad.seal(vector, keys=[key], seed=SEED, entropy=stream(f"errors {client}"))
+        key_sum += weight * key_coefficients(key)
+    opened = pad.open(total, key_sum=key_sum, seed=SEED, weights=weights)
+    assert np.array_equal(
+        opened, sum(np.uint64(weight) * vector for weight, vector in zip(weights, vectors, strict=True))
+    )
+    assert pad.reach(sum(weight**2 for weight in weights)) < 2 ** (pad.noise_bits - 1)
+
+
+def test_layout_counts_the_largest_weight() -> None:
+    plain = LatticePad(length=1000, bound=2**10, clients=100)
+    weighted = LatticePad(length=1000, bound=2**10, clients=100, largest_weight=64)
+    assert weighted.slot_bits == (100 * 64 * (2**10 - 1)).bit_length()
+    assert weighted.slots < plain.slots
+    assert 2 ** (weighted.noise_bits - 1) > weighted.reach(100 * 64**2)
+    with pytest.raises(ParameterError, match="with weights of at most 65536 take 63 bits"):
+        LatticePad(length=1000, bound=2**40, clients=100, largest_weight=2**16)

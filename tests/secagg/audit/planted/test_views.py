@@ -9,7 +9,8 @@ from secagg.audit.finding import Verdict
 from secagg.audit.planted.base import Planted
 from secagg.audit.planted.views import PLANTED, IncompleteMasks, OtherMasks, ReducedMasks, ShortMasks
 from secagg.audit.runner import finding
-from secagg.audit.sums.attacks.base import random_inputs, sum_of
+from secagg.audit.sums.attacks.base import sum_of
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.stepwise import Stepwise
 from secagg.audit.sums.subject import SumSubject
 from secagg.audit.sums.view_suite import ATTACKS

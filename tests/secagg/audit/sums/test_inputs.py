@@ -10,6 +10,7 @@ from secagg.audit.sums.subject import SumSubject
     ("protocol", "low", "high"),
     [
         (SecAgg(), -(2**23), 2**23 - 1),
+        (SecAgg(headroom=True), -((2**23 - 1) // 3), (2**23 - 1) // 3),
         (LightSecAgg(privacy=1, responders=2), -(16777213 // 2), 16777213 // 2),
         (PaillierSum(), -(2**23), 2**23 - 1),
         (PaillierSum(value_bits=8), -128, 127),

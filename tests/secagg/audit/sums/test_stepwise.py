@@ -6,7 +6,8 @@ import pytest
 from protocols import Adversary, Finish, MemoryRecord, SecAgg, Server, SessionReused, TooFewSurvivors
 from protocols.pairwise.messages import AdvertisedKeys
 from secagg.audit.seeds import Tape
-from secagg.audit.sums.attacks.base import random_inputs, sum_of
+from secagg.audit.sums.attacks.base import sum_of
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.stepwise import SNAPSHOT_KEY, Stepwise, client_steps, restored
 from secagg.audit.sums.subject import SumSubject
 

@@ -1,13 +1,16 @@
 """What a node makes of an offer: its part in the session, and the requests that it may answer."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from protocols import Adversary
-from protocols.errors import MalformedMessage
+from protocols import Adversary, Committee
+from protocols.errors import MalformedMessage, UnsafeSession
 from secagg.engines.node.session import NodeSession
 from secagg.engines.wire.offer import Offer
+from secagg.storage import session_store
+from tests.support.seed_world import seed_committee_of
 from tests.support.stations import Attempt, Cohort
 
 
@@ -66,3 +69,33 @@ def test_only_the_next_step_or_one_of_the_other_role_follows(tmp_path: Path) -> 
     pairwise = Cohort().attempt(1)
     client = session_of(tmp_path / "secagg", pairwise, 5)
     assert [client.may_follow(pairwise.machine(5), step) for step in range(3)] == [True, False, False]
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_node_sends_its_input_under_one_context_to_no_second_committee(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, checked: bool
+) -> None:
+    """The session has no roster, so the node records, and not its machine. The coordinator replaces the committee.
+
+    Each committee opens one sum of the same inputs, and neither knows of the other one's: their difference can be one
+    update. The node must refuse the second committee (UnsafeSession). Without the comparison, it sends its input again.
+    """
+    first = session_of(tmp_path, Cohort(protocol="seeds").attempt(1), 5)
+    others = [Committee(key=seed_committee_of(4, 1, 3), members=(21, 22, 23, 24)), None]
+    if not checked:
+        monkeypatch.setattr(session_store, "check_committees", lambda *_: None)
+    with first.home.lock():
+        first.record(0)
+        for number, committee in enumerate(others):
+            session = replace(first.session, session_id=b"another session%d" % number, committee=committee)
+            second = replace(first, session=session)
+            if not checked:
+                second.record(0)
+                continue
+            for attempt in (lambda it=second: it.record(0), second.join):
+                with pytest.raises(UnsafeSession, match="committee: expected the one to which this client has sent"):
+                    attempt()
+        again = replace(first, session=replace(first.session, session_id=b"the same committee"))
+        if checked:
+            again.record(0)
+        assert first.home.sessions.participations(first.home.identity.public) == (2 if checked else 3)

@@ -1,5 +1,6 @@
 """Stations in sessions with a committee by replicated seeds: epochs, expiry, and a step that is asked again."""
 
+import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from msgspec.structs import replace as changed
 
 from protocols import Adversary, Secret
 from protocols.seeds.messages import Certificate, Proposal, SumShares
+from secagg.commands.node_serve import forget_in_time
 from secagg.engines.base import RoundPlan, RoundResult, ServerSide, Update
 from secagg.engines.node.home import Home, HomeError
 from secagg.engines.node.station import Station
@@ -109,6 +111,31 @@ def test_member_refuses_a_later_step_once_the_session_has_expired(tmp_path: Path
     assert said(station, attempt.parcel(MEMBER), MEMBER).refusal is Refusal.EXPIRED
     with home.lock():
         assert home.openings.empty
+
+
+@pytest.mark.parametrize("how", ["method", "process", "another parcel"])
+def test_member_forgets_its_seeds_once_the_session_has_expired(how: str, tmp_path: Path) -> None:
+    """Somebody takes the home after the expiry: what the live folder holds of the session must be gone."""
+    clock = Time()
+    home = replace(SEEDS, wall_clock=clock, _offers={}).make_home(tmp_path, MEMBER)
+    station, attempt, kept = Station(home), SEEDS.attempt(1), home.live / "session"
+    attempt.advance(attempt.replies())
+    parcel = attempt.parcel(MEMBER)
+    attempt.advance(attempt.replies(MEMBER) | {MEMBER: said(station, parcel, MEMBER).body})
+    ended = threading.Event()
+    ended.set()
+    forget_in_time(station, ended)
+    assert kept.exists()
+    clock.now = ENDS
+    if how == "method":
+        station.forget_expired()
+        station.forget_expired()
+    elif how == "process":
+        forget_in_time(station, ended)
+    else:
+        assert said(station, attempt.parcel(MEMBER, body=b"damaged"), MEMBER).refusal is not None
+    assert not kept.exists()
+    assert said(station, attempt.parcel(MEMBER), MEMBER).refusal is Refusal.ANSWERED
 
 
 def with_offer(attempt: Attempt, party: int, **changes: Any) -> bytes:

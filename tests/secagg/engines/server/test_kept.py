@@ -1,8 +1,13 @@
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import pytest
+from msgspec import structs
 
+from protocols.secure_sum import Complaint
 from secagg.engines.base import Release
+from secagg.engines.findings import Findings
 from secagg.engines.server.kept import KeptOpening, KeptRelease
 from secagg.errors import CoordinatorError
 
@@ -40,6 +45,14 @@ def test_release_is_read_as_it_was_kept_and_refused_if_it_is_cut() -> None:
     assert found.release.contributors == kept.release.contributors
     with pytest.raises(CoordinatorError, match="found others"):
         KeptRelease.from_bytes(data[:-1])
+
+
+def test_findings_of_a_release_are_kept_and_are_left_out_if_there_are_none() -> None:
+    kept = kept_release()
+    findings = Findings(verified=False, culprits=frozenset({9, 4}), complaints=(Complaint(9, 300, "does not open"),))
+    told = structs.replace(kept, release=replace(kept.release, findings=findings))
+    assert KeptRelease.from_bytes(b"".join(told.pieces())).release.findings == findings
+    assert KeptRelease.from_bytes(b"".join(kept.pieces())).release.findings == Findings()
 
 
 def test_pieces_of_a_release_are_views_of_its_arrays() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dp.clipping.adaptive import AdaptiveClip
-from protocols import Adversary, Identity, LightSecAgg, Roster, SecAggPlus, SeedSum
+from protocols import Adversary, Identity, LightSecAgg, Roster, SecAggPlus
 from protocols.errors import ParameterError
 from protocols.testing import fixed_identity
 from secagg.aggregation.mean import Target
@@ -27,11 +27,6 @@ def planned(clients: int = 20, work: Work | None = None, parties: Parties | None
     given: dict[str, Any] = {"clip_l2": 2.0, "adversarial": 0.05, "dropout": 0.1}
     plan = averaging(SecAggPlus, **given | changes)
     return plan(range(clients), work or Work("run", 1, ARRAYS), parties or Parties())
-
-
-def test_protocol_whose_committee_coordinators_cannot_read_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="expected one that a coordinator runs, found seeds"):
-        averaging(SeedSum, clip_l2=2.0)
 
 
 def test_plan_takes_shapes_and_bound_from_the_work() -> None:

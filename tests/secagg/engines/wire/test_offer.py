@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as with_fields
 
 from dp.events import Trust
-from protocols import Adversary, Committee, PlainSum, Roster, Secret
+from protocols import Adversary, Committee, PlainSum, Roster, Secret, SeedSum
 from protocols.errors import MalformedMessage, ParameterError
+from protocols.registry import parameters_of
 from secagg.engines.wire.noise_law import Law
 from secagg.engines.wire.offer import Offer, fresh_session_id, session_context
 from secagg.errors import ConfigurationError
@@ -218,7 +219,7 @@ def test_party_that_lacks_a_key_refuses(
 def test_offer_of_a_protocol_whose_committee_nodes_cannot_read_is_refused() -> None:
     """A coordinator names `SeedSum`, and this party has another kind of committee. It must not join the session."""
     case = offered("oneshot")
-    offer = with_fields(case.offer, protocol="seeds", parameters={"adversary": "curious"})
+    offer = with_fields(case.offer, protocol="seeds", parameters=parameters_of(SeedSum()))
     with pytest.raises(MalformedMessage, match="expected one with a SeedCommittee, found ThresholdKey"):
         offer.build(None, committee_keys.threshold_key())
 

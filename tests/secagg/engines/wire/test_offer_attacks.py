@@ -164,13 +164,13 @@ def test_second_encoding_of_an_offer_is_refused(field: str, longer: Callable[[Of
 def test_parameters_in_another_order_or_twice_are_refused() -> None:
     data = PAIRWISE.offer.to_bytes()
     names = list(PAIRWISE.offer.parameters)
-    assert len(names) == 3
+    assert len(names) == 4
     encoded = {
         name: msgspec.msgpack.encode(name) + msgspec.msgpack.encode(PAIRWISE.offer.parameters[name]) for name in names
     }
     in_order = [encoded[name] for name in sorted(names)]
-    assert Offer.from_bytes(with_element(data, "parameters", b"\x83" + b"".join(in_order))) == PAIRWISE.offer
-    for element in (b"\x83" + b"".join(reversed(in_order)), b"\x84" + b"".join([*in_order, in_order[-1]])):
+    assert Offer.from_bytes(with_element(data, "parameters", b"\x84" + b"".join(in_order))) == PAIRWISE.offer
+    for element in (b"\x84" + b"".join(reversed(in_order)), b"\x85" + b"".join([*in_order, in_order[-1]])):
         with pytest.raises(MalformedMessage, match="canonical"):
             Offer.from_bytes(with_element(data, "parameters", element))
 

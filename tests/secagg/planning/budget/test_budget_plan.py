@@ -129,7 +129,8 @@ def test_plan_with_compression_states_both_errors_beside_each_other() -> None:
     assert quarter.lattice.dimension == 1 << 12
     assert quarter.noise_multiplier == pytest.approx(whole.noise_multiplier, rel=1e-3)
     found = quarter.lattice.compression
-    assert (found.whole, found.bytes_saved, found.subsampling_error) == (1 << 14, 3 * 3 << 12, 3.0)
+    saved = (whole.lattice.bits << 14) // 8 - (quarter.lattice.bits << 12) // 8
+    assert (found.whole, found.bytes_saved, found.subsampling_error) == (1 << 14, saved, 3.0)
     assert found.noise_error == pytest.approx((1 << 14) * (quarter.lattice.noise_to_clip / 85) ** 2)
     assert "a client sends 4,096 of 16,384 coordinates" in as_text(quarter)
     assert "Compression" not in as_text(whole)

@@ -43,9 +43,7 @@ def test_bytes_of_replicated_seeds_are_those_of_a_real_sum(
     members: int, colluding: int, clients: int, length: int, adversary: Adversary
 ) -> None:
     """The ids of 130 clients and of their committee have one byte or two, and the sets are shared out equally."""
-    timed = run(
-        SeedSum, clients=clients, length=length, adversary=adversary, committee=drawn(members, colluding, adversary)
-    )
+    timed = run(SeedSum, clients=clients, length=length, adversary=adversary, committee=drawn(members, colluding))
     client, member = timed.cost.client, timed.cost.member
     assert member is not None
     assert timed.moved_bytes["client"] == client.sent_bytes + client.received_bytes

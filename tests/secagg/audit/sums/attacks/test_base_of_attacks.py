@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 
 from protocols import ParameterError, RemoteError, SecAgg
-from secagg.audit.sums.attacks.base import (
-    LenientServer,
-    enough,
-    failed,
-    random_inputs,
-    succeeded,
-    sum_of,
-    unless_refused,
-)
+from secagg.audit.sums.attacks.base import LenientServer, enough, failed, succeeded, sum_of, unless_refused
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.stepwise import Stepwise
 from secagg.audit.sums.subject import SumSubject
 

@@ -9,8 +9,8 @@ from secagg.audit.attack import Level
 from secagg.audit.finding import Verdict
 from secagg.audit.planted.attacks import ForgetfulMembers
 from secagg.audit.runner import finding
-from secagg.audit.sums.attacks.base import random_inputs
 from secagg.audit.sums.attacks.differencing import Differencing, rotated, second_sum, seconds
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.stepwise import Stepwise
 from secagg.audit.sums.subject import SumSubject
 

@@ -10,8 +10,8 @@ from secagg.audit.attack import Inapplicable, Level
 from secagg.audit.finding import Verdict
 from secagg.audit.planted.attacks import NoOwnMasks
 from secagg.audit.runner import finding
-from secagg.audit.sums.attacks.base import random_inputs
 from secagg.audit.sums.attacks.late_client import LateClient, read_late_vector
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.subject import SumSubject
 from secagg.audit.sums.view import carrier_of
 

@@ -5,33 +5,39 @@ import pytest
 from protocols import Adversary, LightSecAgg, SecAgg
 from protocols.pairwise.messages import RevealedShares, Survivors, encode_clients
 from secagg.audit.attack import Inapplicable
-from secagg.audit.sums.attacks.base import random_inputs, sum_of
+from secagg.audit.sums.attacks.base import sum_of
 from secagg.audit.sums.attacks.pairwise_server import SEED, ask, collect, derived_of, pairwise_cohort
+from secagg.audit.sums.cohort import Cohort
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.stepwise import Stepwise
 from secagg.audit.sums.subject import SumSubject
 
 COHORT = SumSubject.suggested(SecAgg).cohort(4, length=8)
-INPUTS = random_inputs(COHORT, b"seed")
+IN_LANES = SumSubject.of(SecAgg(headroom=True)).cohort(4, length=8, modulus=2**21)
 
 
+@pytest.mark.parametrize("cohort", [COHORT, IN_LANES], ids=["alone", "in lanes"])
 @pytest.mark.parametrize("survivors", [(1, 2, 3, 4), (1, 2, 4)])
-def test_sum_of_the_survivors_follows_from_the_shares_that_they_reveal(survivors: tuple[int, ...]) -> None:
-    run = Stepwise(COHORT, INPUTS, b"seed")
+def test_sum_of_the_survivors_follows_from_the_shares_that_they_reveal(
+    survivors: tuple[int, ...], cohort: Cohort
+) -> None:
+    inputs = random_inputs(cohort, b"seed")
+    run = Stepwise(cohort, inputs, b"seed")
     collected = collect(run)
     assert collected.secret(1, SEED) is None
     assert collected.sum_of(survivors) is None
-    bitmap = encode_clients(survivors, COHORT.session)
+    bitmap = encode_clients(survivors, cohort.session)
     for client, reply in ask(run, 3, dict.fromkeys(survivors, Survivors(bitmap))).items():
         assert isinstance(reply, RevealedShares)
-        collected.add_revealed(client, COHORT.session.clients, survivors, reply.shares)
+        collected.add_revealed(client, cohort.session.clients, survivors, reply.shares)
     found = collected.sum_of(survivors)
     assert found is not None
-    assert found.tolist() == sum_of(INPUTS, survivors, COHORT.session.modulus).tolist()
+    assert found.tolist() == sum_of(inputs, survivors, cohort.session.modulus).tolist()
     assert collected.sum_of(survivors[:2]) is None
 
 
 def test_clients_that_refuse_are_not_among_the_answers() -> None:
-    run = Stepwise(COHORT, INPUTS, b"seed")
+    run = Stepwise(COHORT, random_inputs(COHORT, b"seed"), b"seed")
     collect(run)
     assert ask(run, 3, {1: Survivors(encode_clients((2, 3), COHORT.session))}) == {}
 

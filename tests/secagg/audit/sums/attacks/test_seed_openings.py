@@ -6,8 +6,8 @@ from protocols import Adversary, ClientTerms, PaillierSum, SeedSum
 from secagg.audit.attack import Inapplicable, Level
 from secagg.audit.finding import Verdict
 from secagg.audit.runner import finding
-from secagg.audit.sums.attacks.base import random_inputs
 from secagg.audit.sums.attacks.seed_openings import SeedAttacker, SeedOpenings, SubstitutedMembers
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.subject import SumSubject
 
 MALICIOUS = SumSubject.suggested(SeedSum, adversary=Adversary.MALICIOUS)

@@ -8,8 +8,8 @@ from secagg.audit.attack import Level
 from secagg.audit.finding import Verdict
 from secagg.audit.planted.attacks import UncheckedSignatures
 from secagg.audit.runner import finding
-from secagg.audit.sums.attacks.base import random_inputs
 from secagg.audit.sums.attacks.substituted_keys import FakeClient, SubstitutedKeys, read_vector
+from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.stepwise import Stepwise
 from secagg.audit.sums.subject import SumSubject
 
