@@ -61,10 +61,7 @@ class SeedCommittee:
                 "could open two sums of the same inputs, with any server. Use a quorum in this range."
             )
         for name, values in (("identity", self.identities), ("HPKE key", self.public_keys)):
-            if len(set(values)) != len(values):
-                raise ParameterError(
-                    f"certificates: expected another {name} for each member, found one twice. Name each member once."
-                )
+            _check_distinct(name, values)
         for certificate in self.certificates:
             certificate.check_keys()
 
@@ -164,6 +161,16 @@ class SeedCommittee:
     @property
     def _numbers(self) -> bytes:
         return bytes([self.members, self.colluding, self.quorum])
+
+
+def _check_distinct(name: str, values: tuple[bytes, ...]) -> None:
+    """Raise `ParameterError` if two members have one identity or one key."""
+    for place, value in enumerate(values):
+        if (first := values.index(value)) != place:
+            raise ParameterError(
+                f"certificates: expected another {name} for each member, found that of member {first + 1} again as "
+                f"member {place + 1}. Name each member once, with its certificate of one epoch."
+            )
 
 
 class MemberShare(Uncopyable):

@@ -16,6 +16,7 @@ The signatures do not withstand a quantum computer. They need to hold only until
 
 import hashlib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
@@ -151,13 +152,13 @@ class MemberCertificate:
         self.check_keys()
         if not self.not_before <= now:
             raise CertificateNotYetValid(
-                f"{self._name}: expected one that is valid at {now:.0f} (Unix seconds), found one that begins at "
-                f"{self.not_before}. Check the clock, or use the member's certificate of the epoch before."
+                f"{self._name}: expected one that is valid at {_when(now)}, found one that begins at "
+                f"{_when(self.not_before)}. Check the clock, or use the member's certificate of the epoch before."
             )
         if not now < self.not_after:
             raise CertificateExpired(
-                f"{self._name}: expected one that is valid at {now:.0f} (Unix seconds), found one that ended at "
-                f"{self.not_after}. Ask the member for a certificate of its next epoch."
+                f"{self._name}: expected one that is valid at {_when(now)}, found one that ended at "
+                f"{_when(self.not_after)}. Ask the member for a certificate of its next epoch."
             )
 
     def check_keys(self) -> None:
@@ -273,6 +274,14 @@ def _check_keys(certificate: MemberCertificate) -> None:
         hpke.check(certificate.public_key)
     except UnusableKey as error:
         raise CertificateKeyUnusable(f"{certificate._name}: {error}. Ask the member for another key.") from None
+
+
+def _when(seconds: float) -> str:
+    """Return a time in UTC; its number where no calendar has it."""
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds} (Unix seconds)"
 
 
 def _check_epoch(epoch: int, not_before: int, not_after: int) -> None:

@@ -107,10 +107,14 @@ def quorum(members: int, colluding: int) -> int:
 
 def _check(members: int, colluding: int) -> None:
     if not is_integer(members) or not LEAST_MEMBERS <= members <= MOST_MEMBERS:
+        advice = (
+            f"A client draws a seed for each choice of corrupt members, which are 252 choices with {MOST_MEMBERS} "
+            f"members. Use at most {MOST_MEMBERS}, or a committee of PaillierSum, which has up to 64."
+        )
+        if is_integer(members) and members < LEAST_MEMBERS:
+            advice = "One member alone would know every client's vector. Use 3 or more, which can find a wrong answer."
         raise ParameterError(
-            f"members: expected {LEAST_MEMBERS} to {MOST_MEMBERS} committee members, found {shown(members)}. A client "
-            f"draws a seed for each choice of corrupt members, which are 252 choices with {MOST_MEMBERS} members. Use "
-            f"at most {MOST_MEMBERS}, or a committee of PaillierSum, which has up to 64."
+            f"members: expected {LEAST_MEMBERS} to {MOST_MEMBERS} committee members, found {shown(members)}. {advice}"
         )
     if not is_integer(colluding) or not 1 <= colluding < members:
         raise ParameterError(

@@ -28,7 +28,7 @@ class StreamPads(Pads):
         if session.modulus & (session.modulus - 1):
             raise ParameterError(
                 f"modulus: expected a power of two, since pads are words of a keystream, found {session.modulus}. "
-                "Lattice pads accept any modulus."
+                "Use one, or lattice pads, which accept any modulus."
             )
         self._length, self._modulus = session.length, session.modulus
         self._word = word_dtype(session.modulus)

@@ -12,10 +12,11 @@ from typing import Final
 
 from protocols.seeds import sets
 from protocols.seeds.committee import SeedCommittee
+from protocols.seeds.member_key import InvalidCertificate, MemberCertificate
 from protocols.seeds.member_keys import MemberKeys
 from secagg.errors import ConfigurationError
 from secagg.paths import escaped, expanded
-from secagg.storage.labelled_file import MODES_ARE_CHECKED
+from secagg.storage.labelled_file import MODES_ARE_CHECKED, KeyFileError
 from secagg.storage.public_line import fingerprint
 from secagg.storage.seed_keys import (
     KEYS_NAME,
@@ -100,13 +101,30 @@ def make_seed_committee(certificates: Sequence[Path], *, colluding: int, quorum:
         ParameterError: The members or the numbers make no committee, or a certificate is not valid now.
         OSError: The file cannot be written.
     """
-    read = tuple(read_certificate(expanded(path)) for path in certificates)
+    now = time.time()
+    read = tuple(_valid_certificate(expanded(path), now) for path in certificates)
     least = sets.quorum(len(read), colluding)
     committee = SeedCommittee(certificates=read, colluding=colluding, quorum=least if quorum is None else quorum)
-    committee.check(time.time())
     out = expanded(out)
     write_seed_committee(out, committee)
     _print(account(out, committee))
+
+
+def _valid_certificate(path: Path, now: float) -> MemberCertificate:
+    """Return the certificate of a member's public file, or raise an error that names the file."""
+    try:
+        certificate = read_certificate(path)
+    except KeyFileError as error:
+        what = str(error).removesuffix(".")
+        raise type(error)(
+            f"{what}. Name the public file of the member, such as {certificate_name(0)}, which `secagg keys member` "
+            "makes."
+        ) from None
+    try:
+        certificate.check(now)
+    except InvalidCertificate as error:
+        raise type(error)(f"{path}: {error}") from None
+    return certificate
 
 
 def account(out: Path, committee: SeedCommittee) -> Iterator[str]:

@@ -102,7 +102,7 @@ def choose_protocol(config: TrainingConfig, *, clients: int | None = None) -> tu
         reason = error_text(error)  # A plug-in's text.
         raise ConfigurationError(
             f"minimum_contributors: expected parameters of {config.protocol} with which "
-            f"{asked - required} of {asked} clients may drop out, found none: {reason}. Use more "
+            f"{asked - required} of {asked} clients may drop out, found none: {reason.removesuffix('.')}. Use more "
             f"than {required}: fewer may then drop out."
         ) from None
     if required < least:

@@ -11,11 +11,13 @@ from typing import Final
 
 from protocols import Committee, Identity, MemberCertificate, MemberShare, ParameterError, SeedCommittee
 from protocols.cohort import whole_clients
+from protocols.seeds.member_key import CertificateExpired
 from protocols.seeds.member_keys import MemberKeys
 from protocols.seeds.sets import quorum
 from secagg.errors import ConfigurationError
 from secagg.paths import expanded
 from secagg.simulation.committee import SimulatedCommittee
+from secagg.storage.public_line import fingerprint
 from secagg.storage.seed_keys import COMMITTEE_NAME, KEYS_NAME, read_member, read_seed_committee
 
 DRAWN_MEMBERS: Final = 5
@@ -73,13 +75,19 @@ def read_committee(folder: str | Path, *, clients: int) -> SimulatedCommittee:
     key = read_seed_committee(public)
     try:
         key.check(time.time())
-    except ParameterError as error:
+    except CertificateExpired as error:
         raise ConfigurationError(
             f"committee: {public}: {error} Make the key of each member's next epoch with secagg keys member, and the "
             "committee's file anew."
         ) from None
+    except ParameterError as error:
+        raise ConfigurationError(f"committee: {public}: {error}") from None
     by_identity = {keys.identity.public: keys for keys in map(read_member, _member_folders(path))}
-    missing = [str(index) for index, each in enumerate(key.identities, start=1) if each not in by_identity]
+    missing = [
+        f"{index} (identity {fingerprint(each)})"
+        for index, each in enumerate(key.identities, start=1)
+        if each not in by_identity
+    ]
     if missing:
         raise ConfigurationError(
             f"committee: expected the folders of all {key.members} members in {path}, since a simulation plays all of "

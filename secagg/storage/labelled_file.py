@@ -124,7 +124,10 @@ def read_labelled(path: Path, label: bytes, *, most_bytes: int, risk: str | None
     whole = read_regular(path, most_bytes=most_bytes, risk=risk)
     kind = label.decode().partition(",")[0]
     if not whole.startswith(label):
-        raise DamagedKeyFile(f"{path}: expected a file that begins with {kind!r}, of format 1, found another beginning")
+        raise DamagedKeyFile(
+            f"{path}: expected a file that begins with {kind!r}, of format 1, found another beginning. Use the "
+            "right file."
+        )
     if hashlib.sha256(memoryview(whole)[:-_CHECKSUM_BYTES]).digest() != whole[-_CHECKSUM_BYTES:]:
         raise DamagedKeyFile(
             f"{path}: the checksum does not match, so the file was truncated or altered. Use an intact copy."

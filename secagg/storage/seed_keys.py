@@ -191,7 +191,14 @@ def read_committee_of_any_kind(path: Path) -> CommitteeKey:
         KeyFileError: As from `read_seed_committee` or `secagg.storage.key_files.read_committee_key`.
     """
     whole = read_regular(path, most_bytes=_MOST_OF_ANY_KIND)
-    return read_seed_committee(path) if whole.startswith(_COMMITTEE_LABEL) else read_committee_key(path)
+    if whole.startswith(_COMMITTEE_LABEL):
+        return read_seed_committee(path)
+    if whole.startswith((_CERTIFICATE_LABEL, _KEYS_LABEL)):
+        raise DamagedKeyFile(
+            f"{path}: expected the file of a whole committee, found one of a single member. Use the file that `secagg "
+            "keys seed-committee` has made."
+        )
+    return read_committee_key(path)
 
 
 def _replace(folder: Path, keys: MemberKeys) -> None:

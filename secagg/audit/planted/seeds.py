@@ -1,14 +1,15 @@
 """Planted bugs of sums by replicated seeds: members that skip a rule, and clients that derive or draw too little."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from protocols import Adversary, Keyholder, Secret, SeedCommittee, SeedSum, Session
 from protocols.crypto.entropy import Entropy
 from protocols.errors import RemoteError
 from protocols.seeds.derived import SEED_BYTES, Derived
-from protocols.seeds.messages import Certificate, SumShares
+from protocols.seeds.messages import Agreement, Certificate, Proposal, SumShares
+from protocols.seeds.pads import PadKind
 from protocols.seeds.party import SeedParty
 from protocols.session import Participant
 from secagg.audit.planted.base import Planted
@@ -135,6 +136,48 @@ class LateRecord(SeedSum):
         return _LateRecord(self._derived(session), participant)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LateRecordOfKeySums(LateRecord):
+    """The same with lattice pads: members show two sums of keys, whose difference is the key of one client."""
+
+    pads: PadKind = PadKind.LATTICE
+
+
+class _WrapsOfAll(SeedParty):
+    """A member that reveals what removes the wrap of each client whose entry it has accepted."""
+
+    _accepted: tuple[tuple[int, Secret], ...] = ()
+
+    def agree(self, proposal: Proposal) -> Agreement:
+        """Keep the seeds of all clients, and sign the proposal."""
+        self._accepted = tuple(self.state.seeds.items())
+        return super().agree(proposal)
+
+    def open_sum(self, certificate: Certificate) -> SumShares:
+        """Open the sum, and append the shares of the wraps of all others."""
+        opened, (_, share), shares = super().open_sum(certificate), self._as_member(), list[bytes]()
+        for client, seeds in self._accepted:
+            for place, number in enumerate(self._derived.sets.of(share.index - 1)):
+                if client not in self.state.contributors and number in certificate.sets:
+                    seed = Secret(seeds.reveal()[place * SEED_BYTES : (place + 1) * SEED_BYTES])
+                    shares.append(self._derived.wrap_key(seed, client=client, number=number).reveal())
+        return SumShares(opened.claims, opened.signature, memoryview(bytes(opened.sums) + b"".join(shares)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrapsOfAll(SeedSum):
+    """Members reveal the shares of wraps' keys of all clients, also of those that are not in the sum."""
+
+    pads: PadKind = PadKind.LATTICE
+    steps = with_answers(  # type: ignore[assignment]  # As above.
+        SeedSum.steps, {"agree": _WrapsOfAll.agree, "open_sum": _WrapsOfAll.open_sum}
+    )
+
+    def client_party(self, session: Session, participant: Participant) -> SeedParty:
+        """See `SecureSum.client_party`."""
+        return _WrapsOfAll(self._derived(session), participant)
+
+
 class OneSeed(SeedSum):
     """A client draws one seed and uses it for all sets."""
 
@@ -171,5 +214,7 @@ PLANTED: Final[tuple[Planted, ...]] = (
     _planted(84, "a pad whose key is the seed itself", "C-13", "attack.copied_machine", SeedAsPadKey),
     _planted(85, "a box that is bound to no use", "C-11", "replay.samplers.seeds", UnboundBoxes),
     _planted(86, "a client that draws one seed for all sets", "C-04", "attack.seed_colluders", OneSeed),
+    _planted(87, "a member that shows sums of keys of two sets of clients", "C-09", _OPENINGS, LateRecordOfKeySums),
+    _planted(88, "a member that reveals wraps of clients that are not in the sum", "C-09", _OPENINGS, WrapsOfAll),
 )
 """The planted bugs of sums by replicated seeds."""

@@ -6,9 +6,10 @@ every share of Shamir's secret sharing, and every plaintext that is sealed under
 
 Two kinds of shares are revealed by design, and only by the replies of the last step: for each client, either those of
 its self-mask's seed or those of its masking key. So a share may occur in replies of the last step, but those of two
-secrets of one client never do, and those of an attached secret only if a rule opens it; here no rule does. Nothing else
-is revealed by the protocols of this package. Of other protocols, the check cannot know what the last step reveals by
-design; there, it does not search its replies for what was drawn or made from it.
+secrets of one client never do, and those of an attached secret only if a rule opens it; here no rule does. With lattice
+pads against a malicious server, members by replicated seeds reveal the shares of the keys of the contributors' wraps,
+and of nobody else's. Nothing else is revealed by the protocols of this package. Of other protocols, the check cannot
+know what the last step reveals by design; there, it does not search its replies for what was drawn or made from it.
 """
 
 from collections import defaultdict
@@ -20,13 +21,16 @@ from protocols.encrypted.protocol import EncryptedSum
 from protocols.errors import ParameterError
 from protocols.lightsecagg.protocol import LightSecAgg
 from protocols.pairwise.protocol import PairwiseMasking
+from protocols.seeds import PadKind
+from protocols.seeds.messages import Proposal
 from protocols.session import Extra
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.sums.canaries import Canaries
-from secagg.audit.sums.codecs import is_encrypted, members_at, session_s
+from secagg.audit.sums.codecs import codec_of, is_encrypted, members_at, session_s
 from secagg.audit.sums.cohort import Cohort, identity_of
 from secagg.audit.sums.heard import Heard
 from secagg.audit.sums.inputs import random_inputs
+from secagg.audit.sums.seed_twin import SeedTwin
 from secagg.audit.sums.subject import SumSubject
 
 _LENGTH: Final = 40
@@ -98,8 +102,12 @@ def _shown(heard: Heard) -> str:
     designed = (
         [] if isinstance(heard.cohort.protocol, PairwiseMasking | LightSecAgg | EncryptedSum | SeedSum) else final
     )
-    found = _in_messages(heard, always, _drawn(heard, []), designed) or _in_revealed(heard)
-    return found or next(_elsewhere(heard, (always, _drawn(heard, designed), _shares(heard, final))), "")
+    wraps = _revealed_wraps(heard)
+    found = _in_messages(heard, always, _drawn(heard, []), [*designed, *(final if wraps else ())])
+    if wraps:
+        found = found or next(filter(None, (_in_opening(each, heard, wraps) for each in final)), "")
+    found = found or _in_revealed(heard)
+    return found or next(_elsewhere(heard, (always, _drawn(heard, designed, besides=wraps), _shares(heard, final))), "")
 
 
 def _in_messages(heard: Heard, always: Canaries, drawn: Canaries, designed: Sequence[bytes]) -> str:
@@ -111,6 +119,32 @@ def _in_messages(heard: Heard, always: Canaries, drawn: Canaries, designed: Sequ
         if found is not None:
             return f"{_of(each)} holds {found}"
     return ""
+
+
+def _in_opening(data: bytes, heard: Heard, wraps: frozenset[bytes]) -> str:
+    """Return what a reply of the last step holds beside these shares, which it may hold, in words."""
+    found = _drawn(heard, [], besides=wraps).in_bytes(data)
+    return "" if found is None else f"a reply of the last step holds {found}"
+
+
+def _revealed_wraps(heard: Heard) -> frozenset[bytes]:
+    """Return the shares of the keys of wraps of the contributors, which members reveal; none without lattice pads."""
+    protocol, session = heard.cohort.protocol, heard.cohort.session
+    if not isinstance(protocol, SeedSum) or protocol.pads is not PadKind.LATTICE or session.roster is None:
+        return frozenset()
+    agree = next(number for number, row in enumerate(protocol.steps) if row.request is Proposal)
+    twin, contributors = SeedTwin(cohort=heard.cohort), set[int]()
+    for each in heard.view:
+        if each.step == protocol.steps[agree].name and each.sender is None:
+            contributors |= set(codec_of(heard.cohort).decode(agree, Proposal, each.data).contributors)
+    seeds = defaultdict[int, list[bytes]](list)
+    for party, piece in heard.drawn():
+        seeds[party].append(piece)
+    return frozenset(
+        twin.wrap_key(seed, client, number)
+        for client in contributors
+        for number, seed in enumerate(seeds[client][: twin.sets.count])
+    )
 
 
 def _in_revealed(heard: Heard) -> str:
@@ -165,12 +199,12 @@ def _standing(heard: Heard) -> Canaries:
     return found
 
 
-def _drawn(heard: Heard, revealed: Sequence[bytes]) -> Canaries:
+def _drawn(heard: Heard, revealed: Sequence[bytes], *, besides: frozenset[bytes] = frozenset()) -> Canaries:
     """Return what parties draw and what they make of it, but no shares, and nothing that these messages reveal."""
     found, shares = Canaries(), heard.shares()
 
     def unknown(value: bytes) -> bool:
-        return value not in shares and not any(value in each for each in revealed)
+        return value not in shares and value not in besides and not any(value in each for each in revealed)
 
     for party, piece in heard.drawn():
         if unknown(piece):

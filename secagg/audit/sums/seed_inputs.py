@@ -8,6 +8,7 @@ import numpy as np
 
 from protocols import SeedSum, packing
 from protocols.errors import ParameterError
+from protocols.seeds import PadKind
 from protocols.session import Vector
 from secagg.audit.attack import Attack, Inapplicable, Layer, Level, Plan, Result
 from secagg.audit.seeds import Tape
@@ -128,6 +129,8 @@ def planned(subject: SumSubject, *, trials: int) -> Plan | Inapplicable:
         return Inapplicable(why=str(error))
     if not isinstance(cohort.protocol, SeedSum):
         return Inapplicable(why="The protocol has no committee of replicated seeds.")
+    if cohort.protocol.pads is not PadKind.STREAM:
+        return Inapplicable(why="The second implementation has stream pads only.")
     return Plan(trials=trials, cpu_s=0.1)
 
 

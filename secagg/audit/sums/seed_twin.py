@@ -97,9 +97,17 @@ class SeedTwin:
         """Return the hash of a seed."""
         return self._mac(seed, b"secagg seeds hash v1", client, number)
 
+    def wrap_key(self, seed: bytes, client: int, number: int) -> bytes:
+        """Return the share of the key of a client's wrap, with lattice pads against a malicious server."""
+        return self._mac(seed, b"secagg seeds wrap v1", client, number)
+
+    def pad_key(self, seed: bytes, client: int, number: int) -> bytes:
+        """Return the key of the pad of a seed."""
+        return self._mac(seed, b"secagg seeds pad v1", client, number)
+
     def pad(self, seed: bytes, client: int, number: int) -> Vector:
-        """Return the pad of a seed."""
-        return self.expanded(self._mac(seed, b"secagg seeds pad v1", client, number))
+        """Return the stream pad of a seed."""
+        return self.expanded(self.pad_key(seed, client, number))
 
     def expanded(self, key: bytes) -> Vector:
         """Return the words of a keystream modulo the session's modulus."""

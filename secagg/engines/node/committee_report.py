@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from protocols import SecureSum
+from protocols import MemberCertificate, SecureSum
 from protocols.seeds import SeedCommittee, SeedSum
 from secagg.engines.node.home import Home
 from secagg.storage.key_files import PUBLIC_NAME
@@ -69,7 +69,15 @@ def committee_warnings(home: Home) -> Iterator[str]:
         )
     if not home.is_seed_member:
         return
-    certificates = [each.certificate for each in read_member(home.path).epochs]
+    keys = read_member(home.path)
+    certificates = [each.certificate for each in keys.epochs]
+    named = key.certificates[key.identities.index(keys.identity.public)]
+    if key.expires > now and named not in certificates:
+        yield (
+            f"{KEYS_NAME}: expected the key of epoch {named.epoch}, which {PUBLIC_NAME} names for this node, found "
+            f"{_epochs(certificates)}. Ask for the committee's file with this node's newest certificate: a deleted key "
+            "cannot be had back."
+        )
     if all(each.not_after - now < WARNED_S for each in certificates):
         last = f"found one that lasts until {_date(certificates[-1].not_after)}" if certificates else "found none"
         yield (
@@ -81,6 +89,10 @@ def committee_warnings(home: Home) -> Iterator[str]:
             f"{KEYS_NAME}: expected no keys of expired epochs, found epoch {', '.join(expired)}. Whoever steals them "
             f"can open what was sent in that time: secagg keys member {home.path} --delete-expired"
         )
+
+
+def _epochs(certificates: Sequence[MemberCertificate]) -> str:
+    return ", ".join(f"epoch {each.epoch}" for each in certificates) or "none"
 
 
 def committee_faults(home: Home, kinds: Sequence[type[SecureSum]]) -> Iterator[str]:
@@ -96,13 +108,13 @@ def committee_faults(home: Home, kinds: Sequence[type[SecureSum]]) -> Iterator[s
     if key is None:
         yield (
             f"{PUBLIC_NAME}: expected the committee's key, which every protocol of the policy needs, found none. Copy "
-            "the file into the home, and compare its fingerprint or its pin."
+            "the file into the home under this name, and compare its fingerprint or its pin."
         )
     elif not any(issubclass(kind, SeedSum) is isinstance(key, SeedCommittee) for kind in kinds):
         yield (
             f"{PUBLIC_NAME}: expected a committee for {', '.join(kind.name for kind in kinds)}, found "
             f"{'one by replicated seeds' if isinstance(key, SeedCommittee) else 'one with a dealer'}. Copy the right "
-            "the file into the home, and compare its fingerprint or its pin."
+            "file into the home, and compare its fingerprint or its pin."
         )
 
 

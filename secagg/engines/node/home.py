@@ -292,7 +292,7 @@ class Home:
     @property
     def is_seed_member(self) -> bool:
         """Whether the node is a member of a committee by replicated seeds."""
-        return (self.path / KEYS_NAME).exists()
+        return os.path.lexists(self.path / KEYS_NAME)  # A link to nothing is an error, which the reader tells.
 
     def share_of(self, key: CommitteeKey) -> CommitteeShare | None:
         """Return what the node holds of a session's committee; None if it is no member.

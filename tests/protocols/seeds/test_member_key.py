@@ -94,13 +94,13 @@ def test_signature_for_another_purpose_is_none_of_a_certificate() -> None:
 
 @pytest.mark.parametrize("now", [0, BEGINS - 1, BEGINS - 0.001, float("nan"), float("-inf")])
 def test_certificate_before_its_epoch_is_refused(now: float) -> None:
-    with pytest.raises(CertificateNotYetValid, match=f"begins at {BEGINS}"):
+    with pytest.raises(CertificateNotYetValid, match="begins at 2027-01-15 08:00:00 UTC"):
         CERTIFICATE.check(now)
 
 
 @pytest.mark.parametrize("now", [ENDS, ENDS + 0.001, 2**70, float("inf")])
 def test_certificate_after_its_epoch_is_refused(now: float) -> None:
-    with pytest.raises(CertificateExpired, match=f"ended at {ENDS}"):
+    with pytest.raises(CertificateExpired, match="ended at 2027-02-14 08:00:00 UTC"):
         CERTIFICATE.check(now)
 
 

@@ -100,7 +100,9 @@ def test_vector_comes_back_if_the_openings_of_all_sets_are_removed(modulus: int)
 
 @pytest.mark.parametrize("modulus", [3, 2**16 - 1, 2**64 - 59])
 def test_modulus_that_is_no_power_of_two_is_refused_with_what_to_do(modulus: int) -> None:
-    with pytest.raises(ParameterError, match=r"modulus: expected a power of two, .* Lattice pads accept any modulus"):
+    with pytest.raises(
+        ParameterError, match=r"modulus: expected a power of two, .* lattice pads, which accept any modulus"
+    ):
         pads_of(modulus, 3)
 
 

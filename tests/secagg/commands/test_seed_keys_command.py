@@ -1,14 +1,22 @@
 """The commands `secagg keys member` and `keys seed-committee`, as people use them."""
 
+import hashlib
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from protocols.errors import ParameterError
+from protocols.identity import SIGNATURE_BYTES, Identity
 from protocols.seeds.committee import SeedCommittee
-from protocols.seeds.member_key import CertificateExpired
+from protocols.seeds.member_key import (
+    CertificateExpired,
+    CertificateKeyUnusable,
+    CertificateNotSigned,
+    CertificateNotYetValid,
+)
 from protocols.seeds.member_keys import MemberKeys
 from protocols.seeds.sets import quorum
 from secagg.commands.seed_keys import account, delete_on_terminal, make_member, make_seed_committee
@@ -129,11 +137,12 @@ def test_what_makes_no_committee_is_refused_and_nothing_is_written(tmp_path: Pat
     expired = tmp_path / "old" / "member-epoch-0.pub"
     for files, colluding, error, text in (
         (public, 2, ParameterError, "colluding: expected from 1 to 1"),
-        (public[:1], 1, ParameterError, "2 to 10 committee members"),
-        ([*public] * 6, 1, ParameterError, "Use at most 10"),
-        ([*public, public[0]], 1, ParameterError, "another identity for each member"),
+        (public[:1], 1, ParameterError, "2 to 10 committee members, found 1.*Use 3 or more"),
+        ([*public] * 6, 1, ParameterError, "Use at most 10, or a committee of PaillierSum"),
+        ([*public, public[0]], 1, ParameterError, "another identity for each member, found that of member 1 again as "),
         ([*public, expired], 1, CertificateExpired, "Ask the member for a certificate of its next epoch"),
         ([*public, tmp_path / "none"], 1, KeyFileError, "cannot be read"),
+        ([*public, tmp_path / "m0"], 1, KeyFileError, "Name the public file of the member, such as member-epoch-0.pub"),
         ([*public, tmp_path / "m0" / "member.key"], 1, KeyFileError, "expected a file that begins with"),
     ):
         with pytest.raises(error, match=text):
@@ -142,6 +151,44 @@ def test_what_makes_no_committee_is_refused_and_nothing_is_written(tmp_path: Pat
     make_seed_committee(public, colluding=1, quorum=None, out=out)
     with pytest.raises(KeyFileError, match="never overwritten"):
         make_seed_committee(public, colluding=1, quorum=None, out=out)
+
+
+def altered(file: Path, out: Path, **changes: Any) -> Path:
+    """Write the certificate of a file with other fields, signed by another identity, which it then names."""
+    identity = Identity.generate()
+    unsigned = replace(read_certificate(file), identity=identity.public, **changes)
+    signature = changes.get("signature", identity.sign(unsigned.to_bytes()[:-SIGNATURE_BYTES]))
+    label = file.read_bytes().partition(b"\n")[0] + b"\n"
+    content = label + replace(unsigned, signature=signature).to_bytes()
+    out.write_bytes(content + hashlib.sha256(content).digest())
+    return out
+
+
+def test_certificate_that_must_not_be_used_is_refused_by_the_name_of_its_file(tmp_path: Path) -> None:
+    """A member may certify a key of low order, to which everybody can decrypt, or no ML-KEM key at all."""
+    public, out, now = members(tmp_path, 2), tmp_path / "out", int(time.time())
+    key = read_certificate(public[0]).public_key
+    for name, changes, error, text in (
+        ("low", {"public_key": key[:-32] + bytes(32)}, CertificateKeyUnusable, "X25519 key of full order"),
+        ("lattice", {"public_key": b"\xff" * 1184 + key[-32:]}, CertificateKeyUnusable, "ML-KEM-768 key of integers"),
+        ("forged", {"signature": bytes(64)}, CertificateNotSigned, "the signature of its identity"),
+        ("early", {"not_before": now + DAY_S}, CertificateNotYetValid, "UTC, found one that begins at .* UTC. Check"),
+        (
+            "late",
+            {"not_before": 0, "not_after": DAY_S},
+            CertificateExpired,
+            "one that ended at 1970-01-02 00:00:00 UTC",
+        ),
+    ):
+        file = altered(public[0], tmp_path / name, **changes)
+        with pytest.raises(error, match=rf"/{name}: certificate of member .*{text}"):
+            make_seed_committee([*public, file], colluding=1, quorum=None, out=out)
+    same_key = altered(public[0], tmp_path / "same")
+    with pytest.raises(
+        ParameterError, match="another HPKE key for each member, found that of member 1 again as member 3"
+    ):
+        make_seed_committee([*public, same_key], colluding=1, quorum=None, out=out)
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(

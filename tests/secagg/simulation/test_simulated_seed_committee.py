@@ -83,7 +83,9 @@ def test_folder_without_a_committee_says_how_to_make_one(tmp_path: Path) -> None
 
 def test_folder_without_all_members_names_those_that_are_missing(folder: Path) -> None:
     shutil.rmtree(folder / "member1")
-    with pytest.raises(ConfigurationError, match=r"the folders of all 3 members .*, found none of member 2\."):
+    with pytest.raises(
+        ConfigurationError, match=r"the folders of all 3 members .*, found none of member 2 \(identity "
+    ):
         read_committee(folder, clients=16)
 
 

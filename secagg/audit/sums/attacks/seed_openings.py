@@ -27,7 +27,7 @@ from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, succe
 from secagg.audit.sums.cohort import Cohort
 from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.seed_committee import NEVER_S
-from secagg.audit.sums.seed_twin import HASH_BYTES, INPUT, SeedTwin
+from secagg.audit.sums.seed_twin import HASH_BYTES, INPUT, SEED_BYTES, Parts, SeedTwin
 from secagg.audit.sums.stepwise import SNAPSHOT_KEY, Stepwise, codec_of
 from secagg.audit.sums.subject import SumSubject
 from secagg.audit.sums.view import smallest
@@ -71,6 +71,7 @@ class SeedOpenings(ProtocolAttack):
             *server.two_groups(corrupt=subject.identified),
             *server.second_signatures(elsewhere),
             *server.second_openings(),
+            *server.shown_of_others(),
         ):
             return succeeded(found)
         return failed()
@@ -141,26 +142,29 @@ class SeedAttacker:
     Attributes:
         run: The session, in which the step `agree` is open.
         entries: By client, the entry E.
+        parts: By client, its message, taken apart.
         replies: Every reply of a member before this step.
     """
 
     run: Stepwise
     entries: dict[int, bytes]
+    parts: dict[int, Parts]
     replies: tuple[bytes, ...]
 
     @classmethod
     def of(cls, cohort: Cohort, inputs: dict[int, Vector], seed: bytes) -> "SeedAttacker":
         """Return a server that has carried out a session honestly up to the step `agree`."""
         run, twin = Stepwise(cohort, inputs, seed), SeedTwin(cohort=cohort)
-        sent, entries = run.replies(), dict[int, bytes]()
+        sent, entries, parts = run.replies(), dict[int, bytes](), dict[int, Parts]()
         for client, reply in sent.items():
             message = run.body(INPUT, reply)
             if isinstance(message, SeedInput):
-                entries[client] = twin.entry(client, twin.parts(message))
+                parts[client] = twin.parts(message)
+                entries[client] = twin.entry(client, parts[client])
         run.deliver(sent)
         complaints = run.replies()
         run.deliver(complaints)
-        return cls(run=run, entries=entries, replies=tuple(complaints.values()))
+        return cls(run=run, entries=entries, parts=parts, replies=tuple(complaints.values()))
 
     @property
     def cohort(self) -> Cohort:
@@ -310,6 +314,24 @@ class SeedAttacker:
                    SeedTwin(cohort=self.cohort).sets.of(0)]  # fmt: skip
         if self.opened(machine, signatures, strange) is not None:
             yield f"Member {member} answered for a set that it is not in."
+
+    def shown_of_others(self) -> Iterator[str]:
+        """Yield which member shows something of a client that is not in the sum that it opens."""
+        twin, left, signatures = SeedTwin(cohort=self.cohort), self.everyone[0], self._signatures(self.all_but_one)
+        for place, member in enumerate(self.members):
+            machine = self.machine(member)
+            self.agreed(machine, self.all_but_one)
+            shown = self.opened(machine, signatures)
+            seeds = twin.opened(left, self.parts[left], place) or b""
+            for at, number in enumerate(twin.sets.of(place)):
+                seed = seeds[at * SEED_BYTES : (at + 1) * SEED_BYTES]
+                for what, secret in (
+                    ("a seed", seed),
+                    ("the key of a pad", twin.pad_key(seed, left, number)),
+                    ("a share of the key of the wrap", twin.wrap_key(seed, left, number)),
+                ):
+                    if shown is not None and secret in bytes(shown.sums):
+                        yield f"Member {member} opened the sum of all clients but {left}, and showed {what} of {left}."
 
     @property
     def _quorum(self) -> int:

@@ -3,6 +3,7 @@
 import pytest
 
 from protocols import Adversary, SeedSum
+from protocols.seeds import PadKind
 from secagg.audit.attack import Level
 from secagg.audit.finding import Verdict
 from secagg.audit.planted.base import Planted
@@ -12,6 +13,17 @@ from secagg.audit.sums import suite, view_suite
 from secagg.audit.sums.subject import SumSubject
 
 ATTACKS = (*suite.ATTACKS, *view_suite.ATTACKS)
+OF_PADS = (
+    "invariant.sum.exact",
+    "invariant.sum.dropouts",
+    "invariant.secrets.canaries",
+    "view.same_sum.colluding",
+    "attack.second_request",
+    "attack.two_sums",
+    "attack.alteration",
+    "attack.differencing",
+    "attack.seed_openings",
+)
 CHECKS = {check.id: check for check in ATTACKS}
 
 
@@ -39,6 +51,17 @@ def test_honest_protocol_passes_every_check_that_applies(adversary: Adversary) -
     applied = {each.attack for each in found if each.verdict is Verdict.NOT_REJECTED}
     assert applied >= {"attack.seed_openings", "attack.seed_colluders", "attack.copied_machine", "replay.tape.same"}
     assert ("attack.substituted_members" in applied) == (adversary is Adversary.MALICIOUS)
+
+
+@pytest.mark.parametrize("adversary", SeedSum.adversaries)
+def test_honest_protocol_with_lattice_pads_passes_the_checks_in_which_pads_matter(adversary: Adversary) -> None:
+    """Members reveal key sums, and against a malicious server the shares of the contributors' wraps: nothing else."""
+    subject = SumSubject.of(SeedSum(adversary=adversary, pads=PadKind.LATTICE))
+    for name in OF_PADS:
+        found = finding(subject, CHECKS[name], level=Level.QUICK, master=b"m")
+        assert found.verdict is Verdict.NOT_REJECTED, (name, found.evidence)
+    for name in ("replay.samplers.seeds", "attack.seed_colluders", "attack.copied_machine"):
+        assert finding(subject, CHECKS[name], level=Level.QUICK, master=b"m").verdict is Verdict.NOT_APPLICABLE
 
 
 def test_numbers_are_unique() -> None:
