@@ -132,10 +132,10 @@ def _revealed_wraps(heard: Heard) -> frozenset[bytes]:
     protocol, session = heard.cohort.protocol, heard.cohort.session
     if not isinstance(protocol, SeedSum) or protocol.pads is not PadKind.LATTICE or session.roster is None:
         return frozenset()
-    agree = next(number for number, row in enumerate(protocol.steps) if row.request is Proposal)
+    agree = [row.name for row in heard.cohort.protocol.steps].index("agree")
     twin, contributors = SeedTwin(cohort=heard.cohort), set[int]()
     for each in heard.view:
-        if each.step == protocol.steps[agree].name and each.sender is None:
+        if each.step == "agree" and each.sender is None:
             contributors |= set(codec_of(heard.cohort).decode(agree, Proposal, each.data).contributors)
     seeds = defaultdict[int, list[bytes]](list)
     for party, piece in heard.drawn():
