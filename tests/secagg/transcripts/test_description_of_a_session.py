@@ -67,6 +67,14 @@ def test_record_of_a_session_that_outlives_its_committee_is_refused(change: dict
         rebuild(changed(header, **change))
 
 
+@pytest.mark.parametrize("fields", [{"weights": (1, 2)}, {"batches": True}])
+def test_session_with_weights_or_batches_is_refused_before_it_is_recorded(fields: dict[str, Any]) -> None:
+    """A transcript has no place for them, and a header without them would be that of another session."""
+    scenario = CASES["seeds"].scenario
+    with pytest.raises(ConfigurationError, match="found one with weights or batches"):
+        describe(scenario.protocol, replace(scenario.session, **fields))
+
+
 def test_largest_modulus_is_kept() -> None:
     session = replace(CASES["secagg"].scenario.session, modulus=2**64)
     assert rebuild(describe(SecAgg(), session))[1] == session
