@@ -27,7 +27,7 @@ from tests.vectors.recorded import VECTORS
 
 _KEYS: Final = VECTORS / "keys" / "committee"
 _SESSIONS: Final = ("sessions.sqlite", "sessions-2.sqlite", "sessions-1.sqlite")
-_OPENINGS: Final = ("openings.sqlite", "openings-1.sqlite")
+_OPENINGS: Final = ("openings.sqlite", "openings-2.sqlite", "openings-1.sqlite")
 
 
 def entries() -> list[Entry]:
@@ -221,9 +221,9 @@ def _row_digest(kind: type[Store], row: list[Any]) -> bytes:
         identity, session_id, number, counted, context, committee = row
         sizes = _sizes(number, counted, len(session_id), len(context), len(committee))
         return hashlib.sha256(identity + sizes + session_id + context + committee).digest()
-    key, session_id, hashed, packed, minimum, root = row
-    sizes = _sizes(len(session_id), minimum, len(root))
-    return hashlib.sha256(key + hashed + sizes + session_id + root + packed).digest()
+    key, session_id, hashed, packed, minimum, root, weights = row
+    sizes = _sizes(len(session_id), len(root), len(weights), minimum)
+    return hashlib.sha256(key + hashed + sizes + session_id + root + weights + packed).digest()
 
 
 def _sizes(*numbers: int) -> bytes:
