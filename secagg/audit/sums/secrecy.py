@@ -30,7 +30,7 @@ from secagg.audit.sums.codecs import codec_of, is_encrypted, members_at, session
 from secagg.audit.sums.cohort import Cohort, identity_of
 from secagg.audit.sums.heard import Heard
 from secagg.audit.sums.inputs import random_inputs
-from secagg.audit.sums.seed_twin import SeedTwin
+from secagg.audit.sums.seed_twin import AGREE, SeedTwin
 from secagg.audit.sums.subject import SumSubject
 
 _LENGTH: Final = 40
@@ -132,11 +132,11 @@ def _revealed_wraps(heard: Heard) -> frozenset[bytes]:
     protocol, session = heard.cohort.protocol, heard.cohort.session
     if not isinstance(protocol, SeedSum) or protocol.pads is not PadKind.LATTICE or session.roster is None:
         return frozenset()
-    agree = [row.name for row in heard.cohort.protocol.steps].index("agree")
+    names = [step.name for step in heard.cohort.protocol.steps]
     twin, contributors = SeedTwin(cohort=heard.cohort), set[int]()
     for each in heard.view:
-        if each.step == "agree" and each.sender is None:
-            contributors |= set(codec_of(heard.cohort).decode(agree, Proposal, each.data).contributors)
+        if each.step == names[AGREE] and each.sender is None:
+            contributors |= set(codec_of(heard.cohort).decode(AGREE, Proposal, each.data).contributors)
     seeds = defaultdict[int, list[bytes]](list)
     for party, piece in heard.drawn():
         seeds[party].append(piece)

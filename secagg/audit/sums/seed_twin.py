@@ -33,6 +33,9 @@ ENCAPSULATION_BYTES: Final = 1120
 INPUT: Final = 0
 """The number of the step in which clients answer."""
 
+AGREE: Final = 2
+"""The number of the step in which members sign the contributors."""
+
 _ENTRY: Final = b"entry..."
 _NOT_OPENED: Final = b"a box that does not open"
 _NOT_SIGNED: Final = b"no valid signature"

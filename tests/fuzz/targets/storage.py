@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -210,6 +210,21 @@ def _write_rows(kind: type[Store], path: Path, data: bytes) -> None:
             f"PRAGMA application_id = {kind.application_id}; PRAGMA user_version = {kind.format_version}; {kind.schema}"
         )
         for row in msgspec.msgpack.decode(data):
-            digest = kind._digest(*row)
+            digest = _row_digest(kind, row)
             marks = ", ".join("?" * (len(row) + 1))
             connection.execute(f"INSERT INTO {kind.table} VALUES ({marks})", (*row, digest))
+
+
+def _row_digest(kind: type[Store], row: list[Any]) -> bytes:
+    """Return the digest of a row as `secagg.storage` defines it."""
+    if kind is SessionStore:
+        identity, session_id, number, counted, context, committee = row
+        sizes = _sizes(number, counted, len(session_id), len(context), len(committee))
+        return hashlib.sha256(identity + sizes + session_id + context + committee).digest()
+    key, session_id, hashed, packed, minimum, root, weights = row
+    sizes = _sizes(len(session_id), len(root), len(weights), minimum)
+    return hashlib.sha256(key + hashed + sizes + session_id + root + weights + packed).digest()
+
+
+def _sizes(*numbers: int) -> bytes:
+    return b"".join(number.to_bytes(8, "big", signed=True) for number in numbers)

@@ -27,12 +27,11 @@ from secagg.audit.sums.attacks.base import LENGTH, ProtocolAttack, failed, succe
 from secagg.audit.sums.cohort import Cohort
 from secagg.audit.sums.inputs import random_inputs
 from secagg.audit.sums.seed_committee import NEVER_S
-from secagg.audit.sums.seed_twin import HASH_BYTES, INPUT, SEED_BYTES, Parts, SeedTwin
+from secagg.audit.sums.seed_twin import AGREE, HASH_BYTES, INPUT, SEED_BYTES, Parts, SeedTwin
 from secagg.audit.sums.stepwise import SNAPSHOT_KEY, Stepwise, codec_of
 from secagg.audit.sums.subject import SumSubject
 from secagg.audit.sums.view import smallest
 
-AGREE: Final = 2
 OPEN: Final = 3
 _STRANGER: Final = 999_999
 
