@@ -15,13 +15,13 @@ from typing import Any, ClassVar, Final, Generic, TypeVar, final
 
 import msgspec
 
-from protocols.codec import LARGEST_BYTES, Message, limit
+from protocols.codec import LARGEST_BYTES, Message, Stream, limit
 from protocols.cohort import Adversary
 from protocols.crypto.integers import shown
-from protocols.crypto.keystream import word_dtype
+from protocols.crypto.keystream import Words, word_dtype
 from protocols.crypto.secret import Secret
 from protocols.errors import ParameterError, SessionExpired, UnsafeSession
-from protocols.session import Extra, Participant, Session, Vector
+from protocols.session import Extra, Participant, Session
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -69,6 +69,12 @@ class Step(Generic[C, S, Request, Reply]):
             ciphertext, the vector. Exactly one step of the clients says so. A client takes part in a session, and its
             cap counts it, from just before this reply. Keys and secret shares do not count as long as they do not
             depend on the vector. That holds of secret shares of attached secrets too, which are drawn without it.
+        streams: The party's method that gives the same reply piece by piece (`protocols.codec.Stream`), so that a party
+            needs no memory for all of it; None if the reply is made in one piece, as in every step of the clients that
+            reveals. If the step that `sends_vector` has
+            such a method, the party reads its vector from its `Participant.reader` there. The server's state then has
+            the running sum in `total`, which a machine may replace by zeros of the same shape and type, and in which
+            the last step leaves the sum.
         repeats: Whether a party may answer the step again, with the same reply to the same request. The server's
             `close` may then return `Again`, to ask some parties once more. It judges by itself whether enough parties
             have answered. A party stays open after such a step.
@@ -84,6 +90,7 @@ class Step(Generic[C, S, Request, Reply]):
     reveals: Callable[[C, Request], Collection[int]] | None = None
     sends_vector: bool = False
     repeats: bool = False
+    streams: Callable[[C, Request], Stream] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,8 @@ class Finish:
     """The end of a sum.
 
     Attributes:
-        total: Shape `(length,)`, uint64: the sum of the contributors' vectors modulo the session's modulus.
+        total: Shape `(length,)`: the sum of the contributors' vectors modulo the session's modulus. A `Server` returns
+            uint64, or the array in which it was asked to put the sum.
         contributors: Ids of the clients whose vectors are in the sum, ascending.
         attached: By contributor, its attached secrets in the session's order; None for a secret that is not opened.
         verified: False if a party that opened the sum could have made it wrong without being noticed, although the
@@ -99,7 +107,7 @@ class Finish:
         culprits: Ids of parties that were shown to break the rules while the sum was opened, and did no harm to it.
     """
 
-    total: Vector
+    total: Words
     contributors: tuple[int, ...]
     attached: Mapping[int, tuple[Secret | None, ...]] = field(default_factory=dict)
     verified: bool = True

@@ -1,14 +1,17 @@
 """The machine of the server, and the step that it asks for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
+
+import numpy as np
 
 from protocols import snapshot
 from protocols.codec import Codec, Message, Requests
 from protocols.crypto import sealing
 from protocols.crypto.entropy import Entropy, draw
 from protocols.crypto.integers import shown
+from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret
 from protocols.errors import (
     DamagedSnapshot,
@@ -17,6 +20,7 @@ from protocols.errors import (
     RemoteError,
     TooFewSurvivors,
 )
+from protocols.frames import FrameReader
 from protocols.logger import LOGGER, listed, refusals_logged
 from protocols.secure_sum import Again, Finish, SecureSum
 from protocols.session import Session
@@ -35,9 +39,18 @@ class Server:
 
     Call `start` once. Then, for each step, call `receive` with each reply that arrives, and call `advance` when
     `missing` is empty or the driver's deadline has passed.
+
+    Args:
+        protocol: The protocol.
+        session: The session.
+        total: Where the sum is put, for a long vector whose sum is in a file: zeros of shape `(length,)`, in the
+            smallest words that hold the modulus, writeable. `Finish.total` is then this array. None for new memory.
+
+    Raises:
+        ParameterError: The protocol cannot run the session, or cannot put its sum there.
     """
 
-    def __init__(self, protocol: SecureSum, session: Session) -> None:
+    def __init__(self, protocol: SecureSum, session: Session, *, total: Words | None = None) -> None:
         SecureSum.validate(protocol, session)
         self._session = session
         self._digest = protocol.digest(session)
@@ -48,6 +61,9 @@ class Server:
             self._digest, protocol.message_limit(session), protocol.list_limit(session), wire=protocol.wire
         )
         self._party = protocol.server_party(session)
+        self._mapped = total is not None
+        if total is not None:
+            self._put_total(protocol, total)
         self._number = -1
         self._asked: frozenset[int] = frozenset()
         self._answered: set[int] = set()
@@ -57,6 +73,20 @@ class Server:
             "a server holds secrets of clients, and two copies could tell clients different survivor sets, so it "
             "cannot be pickled or copied. Use `snapshot`."
         )
+
+    def _put_total(self, protocol: SecureSum, total: Words) -> None:
+        if not any(row.sends_vector and row.streams is not None for row in protocol.steps):
+            raise ParameterError(
+                f"total: expected None, since {protocol.name} does not add vectors piece by piece, found an array. Use "
+                "one of the protocols that docs/how-to/large-models.md names."
+            )
+        own = self._party.state.total
+        if (total.shape, total.dtype) != (own.shape, own.dtype) or not total.flags.writeable:
+            raise ParameterError(
+                f"total: expected a writeable array of shape {own.shape} and type {own.dtype}, found shape "
+                f"{total.shape} and type {total.dtype}"
+            )
+        self._party.state.total = total
 
     def snapshot(self, key: Secret, *, entropy: Entropy) -> bytes:
         """Return this machine in the middle of a step, sealed under a key of 32 bytes; `restore` continues from it.
@@ -71,10 +101,12 @@ class Server:
             entropy: A source of randomness, `os.urandom` outside tests.
 
         Raises:
-            OrderError: No step is open.
+            OrderError: No step is open, or the sum is in an array of the caller's.
         """
         if self._party is None or self._number < 0:
             raise OrderError("no step is open")
+        if self._mapped:
+            raise OrderError("the sum is in an array of the caller's, which a snapshot does not hold")
         return snapshot.seal(
             -1,
             self._number,
@@ -123,8 +155,22 @@ class Server:
         """The ids of the parties that this step asks and that have not sent an acceptable reply."""
         return self._asked - self._answered
 
-    def receive(self, sender: int, reply: bytes) -> None:
+    def frames(self, sender: int) -> FrameReader:
+        """Return the reader of the frames in which a party sends its reply to the open step (`Client.frames`).
+
+        The driver keeps the payloads, and gives all of them together to `receive` once the reader is complete. So a
+        reply of which a frame is missing or refused has changed nothing.
+
+        Raises:
+            OrderError, ParameterError, RemoteError: As for `receive`: the party may not reply.
+        """
+        self._check_sender(sender)
+        return FrameReader(digest=self._digest, sender=sender, step=self._number, limit=self._codec.limit)
+
+    def receive(self, sender: int, reply: bytes | memoryview) -> None:
         """Take in one reply; the driver vouches for the sender's id.
+
+        A view, of a file that the reply is in, must not change until the session is over.
 
         Raises:
             OrderError: No step is open.
@@ -136,7 +182,7 @@ class Server:
         with refusals_logged(self._session.session_id, "a reply is refused"):
             self._take(sender, reply)
 
-    def _take(self, sender: int, reply: bytes) -> None:
+    def _check_sender(self, sender: int) -> None:
         if self._party is None or self._number < 0:
             raise OrderError("no step is open")
         if type(sender) is not int:
@@ -145,6 +191,9 @@ class Server:
             raise RemoteError(f"client {shown(sender)} was not asked in this step", culprits=[sender])
         if sender in self._answered:
             raise RemoteError(f"client {sender} has answered this step already", culprits=[sender])
+
+    def _take(self, sender: int, reply: bytes | memoryview) -> None:
+        self._check_sender(sender)
         row = self._steps[self._number]
         try:
             row.absorb(self._party, sender, self._codec.decode(self._number, row.reply, reply))
@@ -209,7 +258,7 @@ class Server:
             raise TooFewSurvivors(f"step {row.name}: expected at least {quorum} replies (the threshold), found {found}")
         outcome = row.close(party)
         if isinstance(outcome, Finish):
-            return outcome
+            return outcome if self._mapped else replace(outcome, total=outcome.total.astype(np.uint64, copy=False))
         self._party = party
         if isinstance(outcome, Again):
             return self._ask(self._number, outcome.requests)

@@ -243,7 +243,7 @@ class PairwiseServer:
         total = self.state.total
         keystream.apply_masks(total, masks)
         total &= total.dtype.type(self._session.modulus - 1)
-        return Finish(total.astype(np.uint64), tuple(sorted(self.state.survivors)), attached)
+        return Finish(total, tuple(sorted(self.state.survivors)), attached)
 
     def _open_survivor(self, owner: int) -> tuple[list[SignedMask], tuple[Secret | None, ...]]:
         """Return what removes a survivor's self-mask, and its attached secrets."""

@@ -100,11 +100,11 @@ class LatticePads(Pads):
         """See `Pads.nothing`."""
         return np.zeros(self._pad.words, dtype=_WORD)
 
-    def add(self, total: Words, padded: bytes) -> None:
+    def add(self, total: Words, padded: bytes | memoryview) -> None:
         """See `Pads.add`."""
         total += np.frombuffer(padded, dtype=_WORD)
 
-    def opened(self, total: Words, openings: Sequence[bytes], contributors: int) -> Vector:
+    def opened(self, total: Words, openings: Sequence[bytes | memoryview], contributors: int) -> Vector:
         """See `Pads.opened`."""
         if self._wrapped:
             total = wrap.removed(total, [opening[_SUM_BYTES:] for opening in openings])

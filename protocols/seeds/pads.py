@@ -4,14 +4,14 @@
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from protocols.crypto.entropy import Entropy
 from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret
-from protocols.session import Vector
+from protocols.pieces import VectorReader
 
 
 class PadKind(StrEnum):
@@ -57,6 +57,12 @@ class Pads(ABC):
     def padded(self, vector: Words, keys: Sequence[SetKeys], entropy: Entropy) -> memoryview:
         """Return a checked vector under the pads of all sets; the vector is overwritten."""
 
+    def padded_pieces(self, reader: VectorReader, keys: Sequence[SetKeys], entropy: Entropy) -> Iterator[bytes]:
+        """Yield what `padded` returns, in pieces. Pads that need the whole vector at once read all of it."""
+        vector = reader.read(0, reader.length)
+        self.check(vector)
+        yield bytes(self.padded(vector, keys, entropy))
+
     @abstractmethod
     def check_padded(self, padded: memoryview) -> None:
         """Raise `MalformedMessage` unless a padded vector has the right form."""
@@ -69,6 +75,10 @@ class Pads(ABC):
             keys: Each contributor's keys of the set, ascending by contributor.
             weights: Each contributor's weight.
         """
+
+    def opening_pieces(self, keys: Sequence[SetKeys], weights: Sequence[int]) -> Iterator[bytes]:
+        """Yield what `opening` returns, in pieces."""
+        yield self.opening(keys, weights)
 
     @abstractmethod
     def opening_bytes(self, contributors: int) -> int:
@@ -83,15 +93,15 @@ class Pads(ABC):
         """Return the sum of no padded vectors."""
 
     @abstractmethod
-    def add(self, total: Words, padded: bytes) -> None:
+    def add(self, total: Words, padded: bytes | memoryview) -> None:
         """Add a checked padded vector to a sum of padded vectors, in place."""
 
     @abstractmethod
-    def opened(self, total: Words, openings: Sequence[bytes], contributors: int) -> Vector:
-        """Return the sum of vectors from that of padded vectors, which stays as it is, and the openings of all sets.
+    def opened(self, total: Words, openings: Sequence[bytes | memoryview], contributors: int) -> Words:
+        """Return the sum of vectors from that of padded vectors, which may be overwritten, and all openings.
 
         Returns:
-            Shape `(length,)`, uint64, entries in [0, modulus).
+            Shape `(length,)`, entries in [0, modulus).
 
         Raises:
             DamagedSum: The sum of padded vectors and the openings do not belong together.

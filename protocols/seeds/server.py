@@ -50,7 +50,7 @@ class ServerState(State, kw_only=True):
     """
 
     total: Words
-    padded: dict[int, bytes] = field(default_factory=dict)
+    padded: dict[int, memoryview] = field(default_factory=dict)
     hashes: dict[int, bytes] = field(default_factory=dict)
     sealed: dict[int, bytes] = field(default_factory=dict)
     entries: dict[int, bytes] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class ServerState(State, kw_only=True):
     asked: dict[int, tuple[int, ...]] = field(default_factory=dict)
     tried: dict[int, tuple[int, ...]] = field(default_factory=dict)
     claims: dict[int, bytes] = field(default_factory=dict)
-    sums: dict[int, dict[int, bytes]] = field(default_factory=dict)
+    sums: dict[int, dict[int, memoryview]] = field(default_factory=dict)
 
 
 class SeedServer:
@@ -83,7 +83,7 @@ class SeedServer:
         padded_hash = derived.padded_hash(message.padded)
         entry = derived.entry(sender, padded_hash, hashes, b"".join(map(hash_of, boxes)))
         derived.signatures.check(signature, client=sender, purpose=ENTRY, payload=entry)
-        self.state.padded[sender], self.state.sealed[sender] = bytes(message.padded), bytes(message.sealed)
+        self.state.padded[sender], self.state.sealed[sender] = message.padded, bytes(message.sealed)
         self.state.hashes[sender], self.state.entries[sender] = padded_hash, entry
 
     def merge(self, other: ServerState) -> None:
@@ -212,7 +212,7 @@ class SeedServer:
             derived.pads.check_opening(sums[number], len(self.state.contributors))
         self.state.claims[sender] = claims
         for number, data in sums.items():
-            self.state.sums.setdefault(number, {})[sender] = bytes(data)
+            self.state.sums.setdefault(number, {})[sender] = data
 
     def close_sums(self) -> Finish | Again:
         """Finish if the opening of each set is here; otherwise ask others for those that are missing."""
@@ -249,13 +249,13 @@ class SeedServer:
                 found.append(member)
         return found
 
-    def _sum_of(self, number: int, claim: bytes) -> bytes | None:
+    def _sum_of(self, number: int, claim: bytes) -> memoryview | None:
         """Return a set's opening that a member which claims this has sent; None if there is none."""
         sent = self.state.sums.get(number, {})
         return next((sent[member] for member in self._claimants(number, claim) if member in sent), None)
 
     def _finished(self, decision: Decision) -> Finish:
-        derived, openings = self._derived, list[bytes]()
+        derived, openings = self._derived, list[memoryview]()
         for number, claim in enumerate(decision.claims):
             opening = self._sum_of(number, claim)
             if opening is None:

@@ -4,16 +4,17 @@ A client adds the pads of all its seeds to its vector. A set's opening is the su
 its weight. Sums are modulo 2^b, so openings and padded vectors are bit-packed vectors of the session.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from protocols import packing
 from protocols.crypto.entropy import Entropy
-from protocols.crypto.keystream import Words, add_mask, apply_masks, word_dtype
+from protocols.crypto.keystream import SignedMask, Words, apply_masks, word_dtype
 from protocols.errors import MalformedMessage, ParameterError
+from protocols.pieces import VectorReader, packed_pieces, summed_pieces
 from protocols.seeds.pads import Pads, SetKeys
-from protocols.session import Session, Vector
+from protocols.session import Session
 
 
 class StreamPads(Pads):
@@ -41,21 +42,24 @@ class StreamPads(Pads):
         apply_masks(vector, [(np.add, key.pad) for key in keys])
         return memoryview(self._packed(vector))
 
+    def padded_pieces(self, reader: VectorReader, keys: Sequence[SetKeys], entropy: Entropy) -> Iterator[bytes]:  # noqa: ARG002  # As above.
+        """See `Pads.padded_pieces`."""
+        return packed_pieces(reader, modulus=self._modulus, masks=[(np.add, key.pad) for key in keys])
+
     def check_padded(self, padded: memoryview) -> None:
         """See `Pads.check_padded`."""
         self._check(padded, "padded vector")
 
     def opening(self, keys: Sequence[SetKeys], weights: Sequence[int]) -> bytes:
         """See `Pads.opening`."""
-        total = np.zeros(self._length, dtype=self._word)
-        weighted = list(zip(keys, weights, strict=True))
-        apply_masks(total, [(np.add, key.pad) for key, weight in weighted if weight == 1])
-        for key, weight in weighted:
-            if weight != 1:
-                pad = np.zeros_like(total)
-                add_mask(pad, key.pad)
-                total += pad * pad.dtype.type(weight % (1 << 8 * pad.itemsize))
-        return self._packed(total)
+        return b"".join(self.opening_pieces(keys, weights))
+
+    def opening_pieces(self, keys: Sequence[SetKeys], weights: Sequence[int]) -> Iterator[bytes]:
+        """See `Pads.opening_pieces`."""
+        by_weight = dict[int, list[SignedMask]]()
+        for key, weight in zip(keys, weights, strict=True):
+            by_weight.setdefault(weight, []).append((np.add, key.pad))
+        return summed_pieces(tuple(by_weight.items()), length=self._length, modulus=self._modulus)
 
     def opening_bytes(self, contributors: int) -> int:  # noqa: ARG002  # A sum is as long as a vector.
         """See `Pads.opening_bytes`."""
@@ -69,16 +73,21 @@ class StreamPads(Pads):
         """See `Pads.nothing`."""
         return np.zeros(self._length, dtype=self._word)
 
-    def add(self, total: Words, padded: bytes) -> None:
+    def add(self, total: Words, padded: bytes | memoryview) -> None:
         """See `Pads.add`."""
         packing.add_packed(total, padded, self._modulus)
 
-    def opened(self, total: Words, openings: Sequence[bytes], contributors: int) -> Vector:  # noqa: ARG002  # As above.
-        """See `Pads.opened`."""
-        removed = self.nothing()
+    def opened(self, total: Words, openings: Sequence[bytes | memoryview], contributors: int) -> Words:  # noqa: ARG002  # As above.
+        """See `Pads.opened`. The total is overwritten with the sum, so that no second vector is in memory."""
+        self._negate(total)
         for opening in openings:
-            packing.add_packed(removed, opening, self._modulus)
-        return ((total - removed) & self._word.type(self._modulus - 1)).astype(np.uint64)
+            packing.add_packed(total, opening, self._modulus)
+        self._negate(total)
+        return total
+
+    def _negate(self, words: Words) -> None:
+        np.negative(words, out=words)
+        words &= self._word.type(self._modulus - 1)
 
     def _check(self, data: memoryview, what: str) -> None:
         try:

@@ -27,7 +27,7 @@ def add(padded: Words, shares: Sequence[Secret]) -> None:
     add_mask(padded, key)
 
 
-def removed(total: Words, shares: Sequence[bytes]) -> Words:
+def removed(total: Words, shares: Sequence[bytes | memoryview]) -> Words:
     """Return a sum of wrapped vectors without the wraps.
 
     Args:
@@ -39,7 +39,7 @@ def removed(total: Words, shares: Sequence[bytes]) -> Words:
     return bare
 
 
-def _keys(shares: Sequence[bytes]) -> list[Secret]:
+def _keys(shares: Sequence[bytes | memoryview]) -> list[Secret]:
     """Return the exclusive or of byte strings, cut into keys."""
     joined = np.bitwise_xor.reduce([np.frombuffer(share, dtype=np.uint8) for share in shares])
     return [Secret(key.tobytes()) for key in joined.reshape(-1, KEY_BYTES)]
