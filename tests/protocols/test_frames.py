@@ -1,6 +1,6 @@
 """Frames: any cut joins to the same bytes, and whatever is not the next frame is refused, with everything after it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -47,10 +47,7 @@ def test_frames_do_not_depend_on_the_pieces_of_the_reply(size: int) -> None:
 def test_frame_leaves_before_the_next_piece_is_made() -> None:
     made = list[int]()
 
-    def pieces() -> "list[bytes]":
-        raise AssertionError
-
-    def lazily():  # type: ignore[no-untyped-def]  # A generator of bytes.
+    def lazily() -> Iterator[bytes]:
         for number in range(3):
             made.append(number)
             yield bytes(PAYLOAD_BYTES)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from protocols import packing, pieces
-from protocols.crypto.keystream import Words, apply_masks, word_dtype
+from protocols.crypto.keystream import SignedMask, Words, apply_masks, word_dtype
 from protocols.crypto.secret import Secret
 from protocols.errors import InputError
 from protocols.pieces import ArrayReader, check_reader, packed_pieces, summed_pieces
@@ -28,7 +28,7 @@ def vector(length: int, modulus: int) -> Words:
 @pytest.mark.parametrize("length", [1, 63, 64, 65, 500])
 def test_masked_pieces_are_the_bytes_of_the_masked_vector(modulus: int, length: int) -> None:
     given = vector(length, modulus)
-    masks = [(np.add, SEEDS[0]), (np.subtract, SEEDS[1])]
+    masks: list[SignedMask] = [(np.add, SEEDS[0]), (np.subtract, SEEDS[1])]
     whole = given.copy()
     apply_masks(whole, masks)
     whole &= whole.dtype.type(modulus - 1)

@@ -1,5 +1,6 @@
 """Whole sessions in frames, from files to a file; and clients that break the rules of frames, who are left out."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ def scenarios(length: int = LENGTH) -> dict[str, Scenario]:
 
 
 ALL = tuple(scenarios(5))
-CHEATS = {
+CHEATS: dict[str, Callable[[list[bytes]], list[bytes]]] = {
     "stops in the middle": lambda frames: frames[:1],
     "out of order": lambda frames: frames[::-1],
     "twice": lambda frames: [frames[0], *frames],
