@@ -109,7 +109,8 @@ class Masks:
         self, masks: Sequence[SignedMask], dtype: np.dtype[np.unsignedinteger[Any]], *, expected_bytes: int
     ) -> None:
         self._streams = [(operation, Keystream(seed, expected_bytes=expected_bytes)) for operation, seed in masks]
-        self._buffer = _zeros(min(CHUNK_BYTES, expected_bytes)).view(dtype)
+        entries = min(CHUNK_BYTES, expected_bytes) // dtype.itemsize
+        self._buffer = _zeros(max(entries, 1) * dtype.itemsize).view(dtype)
 
     def apply(self, piece: Words) -> None:
         """Add or subtract the next entries of all masks, in place, modulo the word size; pieces come in order."""

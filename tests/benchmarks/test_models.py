@@ -12,7 +12,7 @@ from benchmarks.models import CLIENT_MB, SERVER_MB, Report
 
 @pytest.mark.slow
 def test_sum_of_long_vectors_is_right_and_needs_little_memory(tmp_path: Path) -> None:
-    """The suite has no time for 10^8 values, which take 11 s of processor time; a client's memory is the same at both.
+    """The suite has no time for 10^8 values, which take 12 s of processor time; a client's memory is the same at both.
 
     The benchmark compares the sum with the inputs, and ends with an error if it is wrong.
     """

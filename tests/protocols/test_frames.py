@@ -1,5 +1,6 @@
 """Frames: any cut joins to the same bytes, and whatever is not the next frame is refused, with everything after it."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -111,3 +112,15 @@ def test_reply_that_is_longer_than_any_of_the_session_is_refused_before_its_end(
     read.take(FRAMES[0])
     with pytest.raises(RefusedFrame, match="expected a reply that ends within the next 5 bytes, found 1048576 more"):
         read.take(FRAMES[1])
+
+
+def test_frames_have_the_bytes_that_the_module_describes() -> None:
+    running, at = hashlib.sha256(b"secagg frames v1"), 0
+    for index, frame in enumerate(FRAMES):
+        payload = DATA[at : at + 2**20]
+        at += len(payload)
+        last = b"\1" if at == len(DATA) else b"\0"
+        place = b"SGF1" + DIGEST + (7).to_bytes(4, "big") + (2).to_bytes(2, "big") + index.to_bytes(4, "big") + last
+        running.update(place + payload)
+        assert frame == place + running.digest() + payload
+    assert at == len(DATA)
