@@ -94,8 +94,11 @@ def summed_pieces(masks: Sequence[tuple[int, Sequence[SignedMask]]], *, length: 
     for start in range(0, length, PIECE):
         total = np.zeros(min(PIECE, length - start), dtype=word)
         for weight, group in groups:
+            if weight == 1:
+                group.apply(total)
+                continue
             part = np.zeros_like(total)
             group.apply(part)
-            total += part * word.type(weight % (1 << 8 * word.itemsize)) if weight != 1 else part
+            total += part * word.type(weight % (1 << 8 * word.itemsize))
         total &= word.type(modulus - 1)
         yield packing.pack(total, modulus)
