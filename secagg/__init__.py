@@ -14,6 +14,7 @@ __version__: str
 
 if TYPE_CHECKING:
     from secagg.aggregation.encoding import Encoding, Weighting
+    from secagg.aggregation.long_updates import write_contribution
     from secagg.aggregation.mean import Contribution, SecureMean
     from secagg.data.load import load_dataset
     from secagg.engines.base import Engine, PrivateTraining, Release, RoundPlan, RoundResult
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         SecaggError,
         TranscriptError,
         UnusableMean,
+        VectorFileError,
     )
     from secagg.models.base import ArrayRole, Metrics, Model
     from secagg.models.keras import KerasModel
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from secagg.privacy.noise import Sample, Target
     from secagg.runs.config import TrainingConfig
     from secagg.simulation.devices import Devices
+    from secagg.storage.frame_inbox import FrameInbox
+    from secagg.storage.vector_files import SumFile, VectorFile
     from secagg.training.averaging import SecureAveraging
     from secagg.training.cohorts import Draw
     from secagg.training.drawing import Cohorts, Drawn
@@ -62,6 +66,7 @@ __all__ = [
     "EncodingError",
     "Engine",
     "EngineError",
+    "FrameInbox",
     "GlobalModel",
     "InMemory",
     "KerasModel",
@@ -83,14 +88,18 @@ __all__ = [
     "ServerStep",
     "SharedStatistics",
     "SoftmaxRegression",
+    "SumFile",
     "Target",
     "TrainingConfig",
     "TranscriptError",
     "UnusableMean",
+    "VectorFile",
+    "VectorFileError",
     "Weighting",
     "contribute",
     "load_dataset",
     "simulate_mean",
+    "write_contribution",
 ]
 
 _HOMES = {
@@ -98,6 +107,7 @@ _HOMES = {
         "Encoding",
         "Weighting",
     ),
+    "secagg.aggregation.long_updates": ("write_contribution",),
     "secagg.aggregation.mean": (
         "Contribution",
         "SecureMean",
@@ -128,6 +138,7 @@ _HOMES = {
         "SecaggError",
         "TranscriptError",
         "UnusableMean",
+        "VectorFileError",
     ),
     "secagg.models.base": (
         "ArrayRole",
@@ -142,6 +153,11 @@ _HOMES = {
     ),
     "secagg.runs.config": ("TrainingConfig",),
     "secagg.simulation.devices": ("Devices",),
+    "secagg.storage.frame_inbox": ("FrameInbox",),
+    "secagg.storage.vector_files": (
+        "SumFile",
+        "VectorFile",
+    ),
     "secagg.training.averaging": ("SecureAveraging",),
     "secagg.training.cohorts": ("Draw",),
     "secagg.training.drawing": (
