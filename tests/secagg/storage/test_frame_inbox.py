@@ -1,6 +1,7 @@
 """Whole sessions in frames, from files to a file; and clients that break the rules of frames, who are left out."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from secagg.storage.frame_inbox import FrameInbox
 from secagg.storage.vector_files import SumFile
 from tests.support.framed_run import all_frames, machines, run, sum_of
 from tests.support.repeatable_boxes import repeatable_boxes as repeatable_boxes
+from tests.support.seed_world import CLIENTS as SEED_CLIENTS
 from tests.support.seed_world import seed_scenario
 
 LENGTH = 700_000  # Two frames of 16 bits.
@@ -100,6 +102,53 @@ def test_client_that_breaks_the_rules_of_frames_is_not_in_the_sum_and_the_round_
     assert finish.contributors == tuple(sorted(set(session.clients) - {cheater}))
     assert finish.total.dtype == np.uint64
     assert np.array_equal(finish.total, sum_of(inputs, finish.contributors, session.modulus))
+
+
+@pytest.mark.parametrize("adversary", [CURIOUS, MALICIOUS])
+@pytest.mark.parametrize(("bits", "length"), [(21, 1_000_001), (17, 2), (9, 40), (9, 1)])
+def test_sum_of_lanes_in_frames_from_files_to_a_file(
+    adversary: Adversary, bits: int, length: int, tmp_path: Path
+) -> None:
+    """A file has one word for each entry. The words that entries share are in it until the sum is known."""
+    plain = pairwise(adversary)
+    protocol, session = plain.protocol.with_headroom(), replace(plain.session, modulus=2**bits, length=length)
+    scenario = replace(plain, protocol=protocol, session=session)
+    generator, most = np.random.default_rng(bits), 2 ** (bits - 1) // len(CLIENTS)
+    integers = {client: generator.integers(-most, most, length) for client in CLIENTS}
+    inputs = {client: row.astype(np.uint64) % np.uint64(2**bits) for client, row in integers.items()}
+    with SumFile(tmp_path / "sum", session) as total:
+        server = Server(protocol, session, total=total.array)
+        finish = run(scenario, machines(scenario, inputs, tmp_path), server, tmp_path)
+        assert finish.total is total.array
+        total.complete()
+    expected = sum_of(inputs, finish.contributors, session.modulus)
+    assert np.array_equal(np.fromfile(tmp_path / "sum", dtype=expected.dtype), expected)
+
+
+@pytest.mark.parametrize("adversary", [CURIOUS, MALICIOUS])
+def test_weighted_sum_in_frames_from_files_to_a_file(adversary: Adversary, tmp_path: Path) -> None:
+    scenario = seed_scenario(3, 1, adversary, clients=(*SEED_CLIENTS, 11), length=LENGTH, weights=(1, 4))
+    session, inputs = scenario.session, scenario.inputs()
+    weights = {client: 4 if place % 2 else 1 for place, client in enumerate(session.clients)}
+    with SumFile(tmp_path / "sum", session) as total:
+        server = Server(scenario.protocol, session, total=total.array)
+
+        def send(inbox: FrameInbox, sender: int, step: str, frames: list[bytes]) -> None:
+            if step == "mask_input":
+                server.weigh(weights)
+            all_frames(inbox, sender, step, frames)
+
+        finish = run(scenario, machines(scenario, inputs, tmp_path), server, tmp_path, send)
+        assert finish.total is total.array
+    assert finish.weights == weights
+    weighted = {client: row * np.uint64(weights[client]) for client, row in inputs.items()}
+    assert np.array_equal(finish.total, sum_of(weighted, finish.contributors, session.modulus))
+
+
+def test_session_with_batches_does_not_put_its_sums_into_an_array() -> None:
+    scenario = seed_scenario(batches=True, length=5)
+    with pytest.raises(ParameterError, match="total: expected None, since a session with batches has several sums"):
+        Server(scenario.protocol, scenario.session, total=np.zeros(5, dtype=np.uint16))
 
 
 def test_frame_after_the_last_one_of_its_reply_is_refused(tmp_path: Path) -> None:
@@ -228,6 +277,25 @@ def test_client_whose_frames_are_not_read_to_the_end_is_closed(tmp_path: Path) -
     assert clients[client].closed
     frames.close()  # type: ignore[attr-defined]  # It is a generator.
     assert clients[client].closed
+
+
+def test_client_that_is_closed_while_its_frames_are_read_stays_closed_and_drops_its_party(tmp_path: Path) -> None:
+    scenario = scenarios()["secagg-plus"]
+    clients, server = machines(scenario, scenario.inputs(), tmp_path), Server(scenario.protocol, scenario.session)
+    client, progress = CLIENTS[0], server.start()
+    for _ in range(2):
+        for party, request in progress.requests.items():
+            server.receive(party, clients[party].handle(request))
+        following = server.advance()
+        assert isinstance(following, Continue)
+        progress = following
+    party, frames = clients[client]._party, clients[client].frames(progress.requests[client])
+    next(frames)
+    clients[client].close()
+    with pytest.raises(OrderError, match="closed before its frames were read"):
+        next(frames)
+    assert clients[client].closed
+    assert not vars(party)
 
 
 def test_snapshot_is_refused_before_a_read_vector_is_sent_and_of_a_sum_in_an_array(tmp_path: Path) -> None:
