@@ -109,7 +109,8 @@ class Session:
             protocols whose keys expire; otherwise None.
         weights: The weights that a contributor's vector may have in the sum: distinct ints in [1, 2^16], ascending, at
             most 256. Which client has which weight is public, and is fixed together with the contributors. By default
-            each vector counts once.
+            each vector counts once. Entries that represent negative integers need room too: see the protocol's
+            promise of headroom, if it has one.
         batches: Whether the session may have several sums, called batches, whose contributors are disjoint. A client
             that was late for one batch is in a later one.
 

@@ -10,7 +10,9 @@ Against a malicious server, padded vectors are wrapped (`protocols.seeds.wrap`).
 keys, ascending by contributor, are then a part of the opening.
 
 Entries of vectors are stored as `protocols.values` says. The opened value is the sum over the integers of what entries
-represent. This tells more than the sum modulo m, unless the modulus has headroom for the sum, as encodings have.
+represent. This tells more than the sum modulo m, unless the modulus has headroom for the sum, as encodings have. In
+sessions with weights, it also tells the sum of each weight's vectors: a sum of keys of which some are multiplied by a
+large weight is two sums of small integers.
 
 Security: `protocols.crypto.lattice.hardness` if at least two contributors are honest; docs/seeds.md has the argument.
 """
@@ -91,7 +93,7 @@ class LatticePads(Pads):
         """See `Pads.opening`."""
         total = np.zeros(DEGREE, dtype=np.int64)
         for key, weight in zip(keys, weights, strict=True):
-            total += np.int64(weight) * GaussianStream(key.pad).draw(DEGREE)
+            total += weight * GaussianStream(key.pad).draw(DEGREE).astype(np.int64)  # Before, an entry has 8 bits.
         shares = [key.wrap.reveal() for key in keys] if self._wrapped else []
         return b"".join((total.astype(_COEFFICIENT, copy=False).tobytes(), *shares))
 

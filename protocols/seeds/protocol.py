@@ -17,9 +17,9 @@ anything; or `Adversary.MALICIOUS`, a server that may do anything, with the same
 they send under the identities of a roster. In both cases:
 
 - A member sends nothing that depends on a pad before a quorum has signed the same contributors as itself, once for
-  each session. So a session's sum opens for one set of contributors only.
-- A member records what it has signed before its signature leaves, under its identity. It signs no two sets of
-  contributors under one context that differ in few clients.
+  each session, or for each batch of it. So a sum opens for one set of contributors only.
+- A member records what it has signed before its signature leaves, under its identity. Any two sets of contributors that
+  it signs under one context are the same with the same weights, or disjoint.
 - Traffic that is recorded today stays secret from a quantum computer: boxes are sealed under ML-KEM-768 and X25519
   together, and the rest is symmetric or, with lattice pads, rests on ring-LWE. Signatures are Ed25519.
 - The sum is right if at most t members lie and `Finish.verified` is true. A client can send any vector of its choice.
@@ -86,9 +86,10 @@ class SeedSum(SecureSum):
         value_bits: b, if every client's entries represent only integers in [-2^(b-1), 2^(b-1)), a negative integer v
             being represented by modulus + v. None if entries may be anything below the modulus. Fewer bits make shorter
             messages.
-        headroom: Whether the caller vouches that every sum of contributors' entries, as such integers, lies in [-m/2,
-            m/2) for the modulus m, as encodings ensure. Sums then need no more bits than the modulus, and messages are
-            shorter still. If a sum leaves this range, it is wrong, and so are sums next to it.
+        headroom: Whether the caller vouches that every sum of contributors' entries, as such integers and each times
+            its client's weight, lies in [-m/2, m/2) for the modulus m. Encodings ensure that for sums without weights.
+            Sums then need no more bits than the modulus, and messages are shorter still. If a sum leaves this range, it
+            is wrong, and so are sums next to it.
 
     Raises:
         ParameterError: A field has another type or is out of its range.

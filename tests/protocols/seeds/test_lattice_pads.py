@@ -111,9 +111,12 @@ def test_padded_vector_is_the_schoolbooks(roster: Roster | None) -> None:
         assert int.from_bytes(found[8 * at : 8 * at + 8], "little") == word
 
 
+@pytest.mark.parametrize("weights", [(1, 3, 2), (5, 127, 16), (128, 2**15, 2**16)])
 @BOTH
-def test_opening_is_the_sum_of_the_gaussians_and_the_shares_of_the_wraps(roster: Roster | None) -> None:
-    keys, weights = [keys_of(client)[1] for client in range(3)], (1, 3, 2)
+def test_opening_is_the_sum_of_the_gaussians_and_the_shares_of_the_wraps(
+    roster: Roster | None, weights: tuple[int, ...]
+) -> None:
+    keys = [keys_of(client)[1] for client in range(3)]
     pads = pads_of(2**16, 5, roster)
     found = pads.opening(keys, weights)
     drawn_keys = [GaussianStream(key.pad).draw(DEGREE).tolist() for key in keys]

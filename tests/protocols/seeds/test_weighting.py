@@ -77,6 +77,14 @@ def test_sum_is_that_of_vectors_times_their_weights(adversary: Any, pads: PadKin
     assert outcome.total.tolist() != plain
 
 
+@pytest.mark.parametrize("largest", [5, 127, 128, 2**12])
+def test_lattice_sum_with_a_large_weight_is_exact(largest: int) -> None:
+    scenario = seed_scenario(4, 1, MALICIOUS, pads=PadKind.LATTICE, clients=SIX, weights=(1, largest))
+    run, outcome = finished(scenario, dict.fromkeys(STALE, largest))
+    assert run.is_exact(outcome)
+    assert not outcome.culprits
+
+
 def test_clients_without_a_stated_weight_have_the_smallest_one() -> None:
     run, outcome = finished(seed_scenario(weights=(2, 3)), {})
     assert set(outcome.weights.values()) == {2}
