@@ -244,6 +244,11 @@ class SecureSum(ABC):
         """
         return self
 
+    @property
+    def takes_pieces(self) -> bool:
+        """Whether a client's vector can be read piece by piece, and the sum put into an array (`Step.streams`)."""
+        return any(row.sends_vector and row.streams is not None for row in self.steps)
+
     def parties(self, session: Session, role: Role) -> tuple[int, ...]:
         """Return the ids of the parties in a role."""
         return session.clients if role is Role.CLIENT else session.committee_members

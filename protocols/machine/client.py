@@ -407,7 +407,7 @@ def _forget(party: Any, error: BaseException) -> None:
 
 
 def _check_reader(protocol: SecureSum, session: Session, reader: VectorReader) -> None:
-    if not any(row.sends_vector and row.streams is not None for row in protocol.steps):
+    if not protocol.takes_pieces:
         raise ParameterError(
             f"vector: expected an array, since {protocol.name} does not read vectors piece by piece, found a "
             "VectorReader. Use an array, or one of the protocols that docs/how-to/large-models.md names."

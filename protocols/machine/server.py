@@ -83,7 +83,7 @@ class Server:
 
     def _put_total(self, protocol: SecureSum, total: Words) -> None:
         session = self._session
-        if not any(row.sends_vector and row.streams is not None for row in protocol.steps):
+        if not protocol.takes_pieces:
             raise ParameterError(
                 f"total: expected None, since {protocol.name} does not add vectors piece by piece, found an array. Use "
                 "one of the protocols that docs/how-to/large-models.md names."
