@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from protocols.crypto.entropy import Entropy
-from protocols.errors import MalformedMessage, OrderError, RemoteError, SessionReused, TooFewSurvivors
+from protocols.errors import MalformedMessage, OrderError, ProtocolError, RemoteError, SessionReused, TooFewSurvivors
 from protocols.machine import Client, Continue, Server
 from protocols.secure_sum import Finish, Role
 from protocols.snapshot import write_state
@@ -117,9 +117,13 @@ class UnreliableNetwork(RuleBasedStateMachine):
         if self.run.refusal(sender, reply) is not None:
             assert write_state(state_of(self.run.server)) == before
             return
-        assert number == self.number
-        assert sender not in self.accepted
-        self.accepted.add(sender)
+        if number == self.number:
+            assert sender not in self.accepted
+            self.accepted.add(sender)
+        else:  # A client's message for a later batch, once in the session.
+            assert self.run.scenario.session.batches
+            assert number == 0
+            assert all((0, sender) != (step, party) for step, party, _ in self.taken)
         self.taken.append((number, sender, reply))
 
     @precondition(is_open)
@@ -170,11 +174,15 @@ class UnreliableNetwork(RuleBasedStateMachine):
     @precondition(has_history)
     @rule(which=ANY)
     def replay(self, which: int) -> None:
-        """What was taken in once: from the same sender again, or where it is of an earlier step, from anyone."""
+        """What was taken in once: from the same sender again, or where it is of an earlier step, from anyone.
+
+        In a session with batches, a reply to the first step is of no earlier step, so it comes from the same sender.
+        """
         number, sender, reply = self.taken[which % len(self.taken)]
+        same = number == self.number or (number == 0 and self.run.scenario.session.batches)
         before = write_state(state_of(self.run.server))
         with pytest.raises(RemoteError):
-            self.run.server.receive(sender if number == self.number else self.pick(which), reply)
+            self.run.server.receive(sender if same else self.pick(which), reply)
         assert write_state(state_of(self.run.server)) == before
 
     @precondition(lambda self: self.is_open and self.number > 0)
@@ -184,7 +192,10 @@ class UnreliableNetwork(RuleBasedStateMachine):
         machine = self.run.clients[client]
         if client not in old:
             return
-        with pytest.raises(OrderError if machine.closed else (MalformedMessage, SessionReused)):
+        refused: tuple[type[ProtocolError], ...] = (MalformedMessage, SessionReused)
+        if self.run.scenario.session.batches:  # The request for the first step of a batch is read again, and refused.
+            refused = (*refused, RemoteError)
+        with pytest.raises(OrderError if machine.closed else refused):
             machine.handle(old[client])
         assert machine.closed
 
