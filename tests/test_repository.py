@@ -13,6 +13,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 TARGETS = re.findall(r"^([a-z][a-z0-9.-]*%?):(?!=)", MAKEFILE, re.MULTILINE)
 INTERNAL = {"test-later"}
 """Targets that other targets call."""
+MOST_LINES = 400
+MODULES = [path for package in ("dp", "protocols", "secagg") for path in sorted((ROOT / package).rglob("*.py"))]
 
 
 @pytest.mark.parametrize("target", [target for target in TARGETS if target not in INTERNAL])
@@ -53,3 +55,9 @@ def test_workflow_has_least_permissions_pinned_actions_and_targets_of_ours() -> 
     called = set(re.findall(r"run: make ([a-z-]+)$", workflow, re.MULTILINE))
     called |= set(re.findall(r"target: \[(.+)\]", workflow)[0].split(", "))
     assert {"lint", "test", "docs"} < called <= set(TARGETS)
+
+
+def test_no_module_is_longer_than_the_style_guide_allows() -> None:
+    lines = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8").count("\n") for path in MODULES}
+    assert len(lines) > MOST_LINES  # It has found the packages.
+    assert {path: count for path, count in lines.items() if count > MOST_LINES} == {}

@@ -38,9 +38,6 @@ CONSTANTS: Final[dict[str, dict[str, Any]]] = {
         "pads": "stream",
         "value_bits": None,
         "experimental": "its argument has not been reviewed outside the project",
-        "pads": "stream",
-        "headroom": False,
-        "value_bits": None,
     },
     "plain": {},
 }

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from dp.events import LatticeEvent, Trust
 from dp.noise.removal import RemovableSkellam
 from protocols import SecureSum, simulate
-from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean
+from secagg.aggregation.weighting import Weighting
 from secagg.audit.claims import Claim, claimed
 from secagg.audit.epsilon.exact import LEAST_VARIANCE
 from secagg.audit.subject import Subject

@@ -11,8 +11,8 @@ from dp.events import Trust
 from dp.noise.distributed import DistributedSkellam, LatticeNoise
 from protocols.pairwise import SecAgg
 from protocols.plain import PlainSum
-from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean
+from secagg.aggregation.weighting import Weighting
 from secagg.audit.epsilon.exact import gaussian_deviation
 from secagg.audit.epsilon.subject import DELTA, ReleaseSubject
 from secagg.privacy.noise import Target
