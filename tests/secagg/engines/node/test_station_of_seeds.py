@@ -38,6 +38,8 @@ from tests.support.stations import (
     write_member_keys,
 )
 
+pytestmark = pytest.mark.slow
+
 SEEDS: Final = Cohort(protocol="seeds")
 SIGNED: Final = Cohort(protocol="seeds", adversary=Adversary.MALICIOUS)
 CLIENT, BOTH, MEMBER = 5, 2, 21
