@@ -13,6 +13,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 TARGETS = re.findall(r"^([a-z][a-z0-9.-]*%?):(?!=)", MAKEFILE, re.MULTILINE)
 INTERNAL = {"test-later"}
 """Targets that other targets call."""
+LONG = {"kills", "engine-kills", "faults", "engines", "rounding", "audit", "audit-long", "audit-seeds", "explore", "fuzz"}
+"""Targets that check what `make test` has no time for."""
 MOST_LINES = 400
 MODULES = [path for package in ("dp", "protocols", "secagg") for path in sorted((ROOT / package).rglob("*.py"))]
 
@@ -55,6 +57,18 @@ def test_workflow_has_least_permissions_pinned_actions_and_targets_of_ours() -> 
     called = set(re.findall(r"run: make ([a-z-]+)$", workflow, re.MULTILINE))
     called |= set(re.findall(r"target: \[(.+)\]", workflow)[0].split(", "))
     assert {"lint", "test", "docs"} < called <= set(TARGETS)
+
+
+def test_workflow_runs_every_long_target_each_night() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert "schedule:\n    - cron:" in workflow
+    assert LONG <= set(re.findall(r"target: \[(.+)\]", workflow)[0].split(", "))
+
+
+def test_every_path_with_an_owner_exists() -> None:
+    owned = re.findall(r"^/(\S+) @", (ROOT / ".github" / "CODEOWNERS").read_text(encoding="utf-8"), re.MULTILINE)
+    assert owned
+    assert all((ROOT / path).exists() for path in owned)
 
 
 def test_no_module_is_longer_than_the_style_guide_allows() -> None:
