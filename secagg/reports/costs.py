@@ -14,7 +14,7 @@ _MULTIPLES: Final[Mapping[str, Sequence[tuple[str, float]]]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class CostRow:
     """One line of the table of costs: for one round that released a mean, and for all of them."""
 
     what: str
@@ -22,7 +22,7 @@ class Cost:
     in_all: str
 
 
-def costs(rounds: Sequence[RoundRecord], *, clients: int) -> tuple[Cost, ...]:
+def costs(rounds: Sequence[RoundRecord], *, clients: int) -> tuple[CostRow, ...]:
     """The costs of a run's rounds; those that released nothing have none recorded.
 
     Args:
@@ -56,9 +56,9 @@ def costs(rounds: Sequence[RoundRecord], *, clients: int) -> tuple[Cost, ...]:
     )
 
 
-def _line(what: str, values: Sequence[float], unit: str) -> Cost:
+def _line(what: str, values: Sequence[float], unit: str) -> CostRow:
     total = math.fsum(values)
-    return Cost(what=what, a_round=quantity(total / max(1, len(values)), unit), in_all=quantity(total, unit))
+    return CostRow(what=what, a_round=quantity(total / max(1, len(values)), unit), in_all=quantity(total, unit))
 
 
 def quantity(value: float, unit: str) -> str:

@@ -29,7 +29,7 @@ from secagg.privacy.example_level import ExampleLevel
 from secagg.privacy.noise import in_words
 from secagg.reports import charts
 from secagg.reports.committee import answers_in_words, committee_in_words
-from secagg.reports.costs import Cost, costs, quantity
+from secagg.reports.costs import CostRow, costs, quantity
 from secagg.reports.earlier_ledgers import with_earlier
 from secagg.reports.wording import assumed_server, protection, rounding_in_words
 from secagg.runs.comparison import PLAIN, WITHOUT_NOISE, ComparedRound
@@ -52,7 +52,7 @@ _FEW_TIMES: Final = 10  # below, a whole number would say little
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class AccuracyRow:
     """The accuracy that a run ended with.
 
     Attributes:
@@ -155,14 +155,14 @@ class RunReport:
         return self.config.trust if self.example_level is None else Trust.LOCAL
 
     @property
-    def outcomes(self) -> tuple[Outcome, ...]:
+    def outcomes(self) -> tuple[AccuracyRow, ...]:
         """Final accuracies: of the run, of those it is compared with, and of the untrained model."""
         own = self.summary.accuracy
         found = {self.name: own} | {_NAMES.get(kind, kind): value for kind, value in self.summary.compared.items()}
         found["before training"] = self.summary.accuracy_before
         compared = {_NAMES.get(kind, kind) for kind in self.summary.compared}
         return tuple(
-            Outcome(name=name, accuracy=value, points=100 * (value - own), compared=name in compared)
+            AccuracyRow(name=name, accuracy=value, points=100 * (value - own), compared=name in compared)
             for name, value in found.items()
         )
 
@@ -285,7 +285,7 @@ class RunReport:
         return not self.config.by_poisson
 
     @property
-    def costs(self) -> tuple[Cost, ...]:
+    def costs(self) -> tuple[CostRow, ...]:
         """What secure aggregation cost, local training left out; rounds that released nothing have no cost recorded."""
         return costs(self.rounds, clients=self.config.asked)
 

@@ -86,7 +86,7 @@ class ReleaseSubject(Subject):
         return cls(mean, name=name)
 
     @property
-    def why_not(self) -> str | None:
+    def unsupported_reason(self) -> str | None:
         """Why single releases of this mean cannot be audited, a sentence; None if they can."""
         mean = self.mean
         if mean.noise is None or not isinstance(mean.target, Target):
