@@ -23,10 +23,10 @@ class CostRow:
 
 
 def costs(rounds: Sequence[RoundRecord], *, clients: int) -> tuple[CostRow, ...]:
-    """The costs of a run's rounds; those that released nothing have none recorded.
+    """Return the costs of a run's rounds; those that released nothing have none recorded.
 
     Args:
-        rounds: Of the run.
+        rounds: The rounds of the run.
         clients: The number that a round asks.
     """
     released = [record for record in rounds if record.contributors]
@@ -62,7 +62,7 @@ def _line(what: str, values: Sequence[float], unit: str) -> CostRow:
 
 
 def quantity(value: float, unit: str) -> str:
-    """A value, at least 0, in the unit's multiple that reads best: 5170 "B" is "5.17 kB"."""
+    """Return a value, at least 0, in the unit's multiple that reads best: 5170 "B" is "5.17 kB"."""
     multiples = _MULTIPLES[unit]
     symbol, size = next((multiple for multiple in multiples if value >= multiple[1]), multiples[-1])
     scaled = value / size

@@ -56,8 +56,8 @@ class AccuracyRow:
     """The accuracy that a run ended with.
 
     Attributes:
-        name: Of the run, in words.
-        accuracy: Of its final model, in [0, 1].
+        name: The name of the run, in words.
+        accuracy: The accuracy of its final model, in [0, 1].
         points: Accuracy above (or, negative, below) that of the run itself, in percentage points.
         compared: Whether it is of a run that is only compared with, and so never private.
     """
@@ -106,7 +106,7 @@ class RunReport:
 
     @classmethod
     def of(cls, folder: RunFolder, prepared: Prepared, summary: Summary) -> "RunReport":
-        """The report of a run that has ended, from its folder and from what it was prepared as.
+        """Return the report of a run that has ended, from its folder and from what it was prepared as.
 
         Raises:
             CheckpointError: The folder is damaged.
@@ -358,7 +358,7 @@ class RunReport:
 
 
 def _of_this_page(budget: BudgetReport, summary: Summary) -> BudgetReport:
-    """The report of a ledger for a page that also shows results of runs without noise, which it must then say."""
+    """Return the report of a ledger for a page that must also name its runs without noise."""
     if not summary.compared:
         return budget
     runs = "run" if len(summary.compared) == 1 else "runs"
@@ -375,18 +375,18 @@ def _of_this_page(budget: BudgetReport, summary: Summary) -> BudgetReport:
 
 
 def _number(value: float) -> str:
-    """A setting as it was given, never rounded."""
+    """Return a setting as it was given, never rounded."""
     return "inf" if math.isinf(value) else in_full(value)
 
 
 def _part_of(encoding: Encoding) -> str:
-    """How many of the rotated coordinates are sent; nothing if all are."""
+    """Return how many of the rotated coordinates are sent; nothing if all are."""
     if encoding.kept is None:
         return ""
     return f", a public random {encoding.kept:,} of every {encoding.block:,} rotated coordinates, fresh in each round"
 
 
 def _power(modulus: int) -> str:
-    """A modulus as a reader knows it: 2^24, or less a little."""
+    """Return a modulus as a reader knows it: 2^24, or less a little."""
     bits = (modulus - 1).bit_length()
     return f"2^{bits}" if modulus == 1 << bits else f"2^{bits} - {(1 << bits) - modulus:,}"
