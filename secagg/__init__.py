@@ -13,8 +13,10 @@ TYPE_CHECKING = False  # Type checkers assume True; importing `typing` itself ta
 __version__: str
 
 if TYPE_CHECKING:
-    from secagg.aggregation.encoding import Encoding, Weighting
-    from secagg.aggregation.mean import Contribution, SecureMean
+    from secagg.aggregation.contribution import Contribution
+    from secagg.aggregation.encoding import Encoding
+    from secagg.aggregation.mean import SecureMean
+    from secagg.aggregation.weighting import Weighting
     from secagg.data.load import load_dataset
     from secagg.engines.base import Engine, PrivateTraining, Release, RoundPlan, RoundResult
     from secagg.engines.client import contribute
@@ -94,14 +96,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "secagg.aggregation.encoding": (
-        "Encoding",
-        "Weighting",
-    ),
-    "secagg.aggregation.mean": (
-        "Contribution",
-        "SecureMean",
-    ),
+    "secagg.aggregation.contribution": ("Contribution",),
+    "secagg.aggregation.encoding": ("Encoding",),
+    "secagg.aggregation.mean": ("SecureMean",),
+    "secagg.aggregation.weighting": ("Weighting",),
     "secagg.data.load": ("load_dataset",),
     "secagg.engines.base": (
         "Engine",
