@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-fast test-later lint format check docs bench masking masks lightsecagg paillier seeds privacy kills \
+.PHONY: help demo test test-fast test-later lint format check docs bench masking masks lightsecagg paillier seeds models privacy kills \
     engine-kills faults engines engine-costs planning population ledger-costs rounding scale accuracy compression lattice audit audit-self-test audit-seeds \
     audit-long explore epsilon fuzz fuzz-ci lock clean
 
@@ -82,6 +82,10 @@ paillier: $(READY) ## Measure Paillier beside phe, and OneShot.
 # SeedSum with both kinds of pads beside OneShot; three minutes.
 seeds: $(READY) ## Measure SeedSum beside OneShot.
 	$(BIN)/python -m benchmarks.seeds --json benchmarks/results/seeds.json
+
+# A sum of 10^9 values from disk to disk; five minutes, and 20 GB in the folder for temporary files (TMPDIR).
+models: $(READY) ## Measure a sum of 10^9 values from disk to disk.
+	$(BIN)/python -m benchmarks.models --json benchmarks/results/models.json
 
 # Samplers beside OpenDP and numpy, a client's part of a private round, accounting beside dp-accounting; five minutes.
 privacy: .venv-peers/.ready ## Measure samplers, accounting and calibration beside others.

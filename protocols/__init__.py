@@ -1,6 +1,6 @@
 """Secure sums of integer vectors: sans-IO protocols that know nothing of models, floats, files or sockets."""
 
-from protocols.codec import Message
+from protocols.codec import Message, Stream
 from protocols.cohort import Adversary
 from protocols.committee import Committee, CommitteeKey, CommitteeShare
 from protocols.crypto.paillier.threshold import KeyShare, ThresholdKey
@@ -18,6 +18,7 @@ from protocols.errors import (
     ParameterError,
     ParticipationRefused,
     ProtocolError,
+    RefusedFrame,
     RemoteError,
     SessionExpired,
     SessionReused,
@@ -26,10 +27,12 @@ from protocols.errors import (
     UnsafeOpening,
     UnsafeSession,
 )
+from protocols.frames import FrameReader
 from protocols.identity import Identity, Roster
 from protocols.lightsecagg.protocol import LightSecAgg
 from protocols.machine import Client, Continue, Server
 from protocols.pairwise.protocol import SecAgg, SecAggPlus
+from protocols.pieces import VectorReader
 from protocols.plain import PlainSum
 from protocols.registry import available, load, loadable
 from protocols.replay import MemoryOpenings, MemoryRecord, OpeningRecord, SessionRecord
@@ -59,6 +62,7 @@ __all__ = [
     "EpochKey",
     "Extra",
     "Finish",
+    "FrameReader",
     "Identity",
     "InputError",
     "KeyShare",
@@ -82,6 +86,7 @@ __all__ = [
     "ParticipationRefused",
     "PlainSum",
     "ProtocolError",
+    "RefusedFrame",
     "RemoteError",
     "Role",
     "Roster",
@@ -98,12 +103,14 @@ __all__ = [
     "SessionReused",
     "State",
     "Step",
+    "Stream",
     "ThresholdKey",
     "TooFewSurvivors",
     "Transmission",
     "UnknownProtocol",
     "UnsafeOpening",
     "UnsafeSession",
+    "VectorReader",
     "available",
     "load",
     "loadable",

@@ -15,9 +15,10 @@ A field of type `memoryview` is a byte string that is decoded without a copy. It
 keeps all of them alive. Use it for large fields and for fields that are consumed immediately.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -47,6 +48,25 @@ class Envelope(Message, frozen=True):
     digest: bytes
     step: int
     body: msgspec.Raw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """A message whose only long field is made piece by piece, while the message is sent.
+
+    Attributes:
+        kind: The type of the message. The long field is one of type `memoryview`.
+        before: The values of the fields before the long one.
+        size: Number of bytes of the long field.
+        pieces: The bytes of the long field, in order, `size` bytes in all.
+        after: Returns the values of the fields after the long one. It is called after the last piece.
+    """
+
+    kind: type[Message]
+    before: tuple[Any, ...]
+    size: int
+    pieces: Iterator[bytes | memoryview]
+    after: Callable[[], tuple[Any, ...]] = tuple
 
 
 M = TypeVar("M", bound=Message)
@@ -84,29 +104,45 @@ class Codec:
         self._limit = limit
         self._elements = limit if elements is None else elements
 
+    @property
+    def limit(self) -> int:
+        """The largest number of bytes of a message."""
+        return self._limit
+
     def encode(self, number: int, message: Message) -> bytes:
         """Return the bytes of one message of step `number`."""
         return msgspec.msgpack.encode((self._wire, self._digest, number, message))
 
+    def encode_stream(self, number: int, stream: Stream) -> Iterator[bytes | memoryview]:
+        """Yield the bytes of one message of step `number` piece by piece; they are the bytes that `encode` returns."""
+        yield self._header(number) + _array(len(stream.kind.__struct_fields__))
+        yield from map(msgspec.msgpack.encode, stream.before)
+        yield bytes_header(stream.size)
+        yield from stream.pieces
+        yield from map(msgspec.msgpack.encode, stream.after())
+
     def is_of(self, number: int, data: object) -> bool:
         """Return whether these bytes begin like a message of this session and step."""
-        return isinstance(data, bytes) and data.startswith(self._header(number))
+        header = self._header(number)
+        return isinstance(data, bytes | memoryview) and bytes(data[: len(header)]) == header
 
     def _header(self, number: int) -> bytes:
         return _array(4) + b"".join(map(msgspec.msgpack.encode, (self._wire, self._digest, number)))
 
-    def decode(self, number: int, kind: type[M], data: bytes) -> M:
+    def decode(self, number: int, kind: type[M], data: bytes | memoryview) -> M:
         """Return the message of type `kind` that these bytes encode.
+
+        A view stands for bytes that are in a file. It must not change as long as the message is in use.
 
         Raises:
             MalformedMessage: The bytes are not the canonical encoding of such a message of this session and step.
         """
-        if not isinstance(data, bytes):
+        if not isinstance(data, bytes | memoryview):
             raise MalformedMessage(f"message: expected bytes, found {type(data).__name__}")
         if len(data) > self._limit:
             raise MalformedMessage(f"message: expected at most {self._limit} bytes, found {len(data)}")
         header = self._header(number)
-        if not data.startswith(header):
+        if data[: len(header)] != header:
             raise MalformedMessage(self._wrong(number, kind, data))
         try:
             message = self._message(kind, memoryview(data)[len(header) :])
@@ -129,7 +165,7 @@ class Codec:
                 raise MalformedMessage(f"list: expected at most {self._elements} elements, found {count}")
         return msgspec.msgpack.decode(body, type=kind)
 
-    def _wrong(self, number: int, kind: type[Message], data: bytes) -> str:
+    def _wrong(self, number: int, kind: type[Message], data: bytes | memoryview) -> str:
         """Return what is wrong with bytes that are not a canonical message of this session, step and type."""
         try:
             envelope = msgspec.msgpack.decode(data, type=Envelope)

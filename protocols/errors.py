@@ -65,6 +65,10 @@ class MalformedMessage(RemoteError):
     """Bytes that are not a message of this step: truncated, too long, or of another session, version or type."""
 
 
+class RefusedFrame(MalformedMessage):
+    """A frame that is not the next one of its reply: out of order, repeated, cut, altered, or of another session."""
+
+
 class NotSigned(RemoteError):
     """A message without a valid signature of its sender, under the roster, for this purpose and session."""
 

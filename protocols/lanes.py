@@ -69,14 +69,15 @@ class Lanes:
     @property
     def memory_bytes(self) -> int:
         """The number of bytes of all words."""
-        return self.words * self._word.itemsize
+        return self.words * self.word.itemsize
 
     @property
     def _word_modulus(self) -> int:
         return 1 << self.bits * self.lanes
 
     @property
-    def _word(self) -> np.dtype[np.unsignedinteger[Any]]:
+    def word(self) -> np.dtype[np.unsignedinteger[Any]]:
+        """The type of a word."""
         return word_dtype(self._word_modulus)
 
     @property
@@ -86,7 +87,22 @@ class Lanes:
 
     def nothing(self) -> Words:
         """Return the words of a vector of zeros."""
-        return np.zeros(self.words, dtype=self._word)
+        return np.zeros(self.words, dtype=self.word)
+
+    def within(self, vector: Words) -> Words:
+        """Return the words of a vector of zeros, in its own memory: `unfold_into` then needs no second vector.
+
+        Words that are shared take less memory than their entries, except those of a few entries, which get memory of
+        their own.
+
+        Args:
+            vector: Zeros of shape `(length,)`, contiguous, in the smallest unsigned words that hold the modulus.
+        """
+        if self.lanes == 1:
+            return vector
+        if self.memory_bytes > vector.nbytes:
+            return self.nothing()
+        return vector.view(np.uint8)[: self.memory_bytes].view(self.word)
 
     def fold(self, vector: Words) -> Words:
         """Return the words of a vector, not yet reduced modulo m^k; the vector itself if a word holds one entry.
@@ -138,14 +154,26 @@ class Lanes:
         Returns:
             Shape `(length,)`, uint64, entries in [0, modulus).
         """
+        vector = np.empty(self.length, dtype=np.uint64)
+        self.unfold_into(total, vector)
+        return vector
+
+    def unfold_into(self, total: Words, vector: Words) -> None:
+        """Write the vector of which these are the words.
+
+        Args:
+            total: Shape `(words,)`, as for `unfold`. It may be `within` the vector, and is then overwritten.
+            vector: Shape `(length,)`, of an unsigned type that holds the modulus. Its entries are then in [0, modulus).
+        """
         if self.lanes == 1:
-            return (total & total.dtype.type(self.modulus - 1)).astype(np.uint64)
-        vector, lows, low = np.empty(self.length, dtype=np.uint64), self._lows, np.uint64(self.modulus - 1)
-        for start in range(0, self.words, _PIECE):
+            np.bitwise_and(total, total.dtype.type(self.modulus - 1), out=vector)
+            return
+        lows, low = self._lows, vector.dtype.type(self.modulus - 1)
+        # The last words come first. Entries take more memory than their word, so no earlier word is overwritten.
+        for start in reversed(range(0, self.words, _PIECE)):
             piece = (total[start : start + _PIECE] + lows) ^ lows
             entries = vector[start * self.lanes : (start + _PIECE) * self.lanes]
             for lane in range(self.lanes):
                 column = entries[lane :: self.lanes]
-                np.right_shift(piece[: column.size], np.uint64(lane * self.bits), out=column)
+                np.right_shift(piece[: column.size], np.uint64(lane * self.bits), out=column, casting="same_kind")
             entries &= low
-        return vector

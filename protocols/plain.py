@@ -11,11 +11,12 @@ import msgspec
 import numpy as np
 
 from protocols import packing
-from protocols.codec import Invitation, Message
+from protocols.codec import Invitation, Message, Stream
 from protocols.cohort import Adversary, check_cohort
 from protocols.crypto.integers import shown
 from protocols.crypto.keystream import Words, word_dtype
 from protocols.errors import MalformedMessage, ParameterError
+from protocols.pieces import ArrayReader, packed_pieces
 from protocols.secure_sum import Finish, SecureSum, Step
 from protocols.session import Participant, Session
 from protocols.snapshot import State
@@ -38,11 +39,18 @@ class PlainClient:
 
     def __init__(self, session: Session, participant: Participant) -> None:
         self._session = session
+        self._reader = participant.reader
         self.state = PlainClientState(participant.vector)
 
     def contribute(self, _: Invitation) -> PlainInput:
         """Send the vector as it is."""
         return PlainInput(memoryview(packing.pack(self.state.vector, self._session.modulus)))
+
+    def stream(self, _: Invitation) -> Stream:
+        """Send the vector as it is, piece by piece."""
+        reader, modulus = self._reader or ArrayReader(self.state.vector), self._session.modulus
+        size = packing.packed_bytes(reader.length, modulus)
+        return Stream(kind=PlainInput, before=(), size=size, pieces=packed_pieces(reader, modulus=modulus))
 
 
 class PlainServerState(State):
@@ -59,6 +67,10 @@ class PlainServer:
         self._session = session
         self.state = PlainServerState(np.zeros(session.length, dtype=word_dtype(session.modulus)))
 
+    def put_total(self, vector: Words) -> None:
+        """See `SecureSum.server_party`."""
+        self.state.total = vector
+
     def open(self) -> dict[int, Message]:
         """Ask every client."""
         return {client: Invitation() for client in self._session.clients}
@@ -73,12 +85,12 @@ class PlainServer:
 
     def finish(self) -> Finish:
         """Return the sum."""
-        return Finish(self.state.total.astype(np.uint64), tuple(sorted(self.state.contributors)))
+        return Finish(self.state.total, tuple(sorted(self.state.contributors)))
 
 
 STEPS: Final = (
     Step("contribute", Invitation, PlainClient.contribute, PlainInput, PlainServer.add, PlainServer.finish,
-          sends_vector=True),
+          sends_vector=True, streams=PlainClient.stream),
 )  # fmt: skip
 """The table of steps. No step reveals a sum: the vectors are sent in the clear, so there is nothing left to open."""
 

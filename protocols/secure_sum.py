@@ -15,13 +15,13 @@ from typing import Any, ClassVar, Final, Generic, TypeVar, final
 
 import msgspec
 
-from protocols.codec import LARGEST_BYTES, Message, limit
+from protocols.codec import LARGEST_BYTES, Message, Stream, limit
 from protocols.cohort import Adversary
 from protocols.crypto.integers import shown
-from protocols.crypto.keystream import word_dtype
+from protocols.crypto.keystream import Words, word_dtype
 from protocols.crypto.secret import Secret
 from protocols.errors import ParameterError, SessionExpired, UnsafeSession
-from protocols.session import Extra, Participant, Session, Vector
+from protocols.session import Extra, Participant, Session
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -71,6 +71,10 @@ class Step(Generic[C, S, Request, Reply]):
             ciphertext, the vector. Exactly one step of the clients says so. A client takes part in a session, and its
             cap counts it, from just before this reply. Keys and secret shares do not count as long as they do not
             depend on the vector. That holds of secret shares of attached secrets too, which are drawn without it.
+        streams: The party's method that gives the same reply piece by piece (`protocols.codec.Stream`), so that a party
+            needs no memory for all of it; None if the reply is made in one piece, as in every step of the clients that
+            reveals. If the step that `sends_vector` has such a method, the party reads its vector from its
+            `Participant.reader` there, and the server's party has a method `put_total`.
         repeats: Whether a party may answer the step again, with the same reply to the same request. The server's
             `close` may then return `Again`, to ask some parties once more. It judges by itself whether enough parties
             have answered. A party stays open after such a step.
@@ -86,6 +90,7 @@ class Step(Generic[C, S, Request, Reply]):
     reveals: Callable[[C, Request], Collection[int]] | None = None
     sends_vector: bool = False
     repeats: bool = False
+    streams: Callable[[C, Request], Stream] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +113,8 @@ class Finish:
     """The end of a sum.
 
     Attributes:
-        total: Shape `(length,)`, uint64: the sum of the contributors' vectors, each times its weight, modulo the
-            session's modulus.
+        total: Shape `(length,)`: the sum of the contributors' vectors, each times its weight, modulo the session's
+            modulus. A `Server` returns uint64, or the array in which it was asked to put the sum.
         contributors: Ids of the clients whose vectors are in the sum, ascending.
         attached: By contributor, its attached secrets in the session's order; None for a secret that is not opened.
         verified: False if a party that opened the sum could have made it wrong without being noticed, although the
@@ -119,7 +124,7 @@ class Finish:
         weights: By contributor, the weight of its vector; empty in a session without weights, where each is 1.
     """
 
-    total: Vector
+    total: Words
     contributors: tuple[int, ...]
     attached: Mapping[int, tuple[Secret | None, ...]] = field(default_factory=dict)
     verified: bool = True
@@ -239,6 +244,11 @@ class SecureSum(ABC):
         """
         return self
 
+    @property
+    def takes_pieces(self) -> bool:
+        """Whether a client's vector can be read piece by piece, and the sum put into an array (`Step.streams`)."""
+        return any(row.sends_vector and row.streams is not None for row in self.steps)
+
     def parties(self, session: Session, role: Role) -> tuple[int, ...]:
         """Return the ids of the parties in a role."""
         return session.clients if role is Role.CLIENT else session.committee_members
@@ -354,7 +364,12 @@ class SecureSum(ABC):
 
     @abstractmethod
     def server_party(self, session: Session) -> Any:
-        """Return the new state machine of the server. Its method `open()` returns the first step's requests."""
+        """Return the new state machine of the server. Its method `open()` returns the first step's requests.
+
+        If the step that `sends_vector` has a `streams`, a method `put_total(vector)` is called before `open()`, or not
+        at all. The vector is zeros of shape `(length,)` in the smallest words that hold the modulus. The party adds up
+        in its memory, and the total of its `Finish` is this array. It raises `ParameterError` if it cannot do that.
+        """
 
     def digest(self, session: Session) -> bytes:
         """Return 32 bytes over every parameter of protocol and session, bound into every key, message and signature."""

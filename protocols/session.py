@@ -18,6 +18,7 @@ from protocols.crypto.keystream import Words, word_dtype
 from protocols.crypto.secret import Secret
 from protocols.errors import InputError, ParameterError
 from protocols.identity import Roster
+from protocols.pieces import VectorReader
 from protocols.terms import ClientTerms, Keyholder
 
 Vector = NDArray[np.uint64]
@@ -331,11 +332,12 @@ class Participant:
     Attributes:
         client: The party's id.
         vector: Shape `(length,)`, the smallest unsigned words that hold the modulus, the party's own copy; shape `(0,)`
-            for a committee member that is not a client.
+            for a committee member that is not a client, and for a client with a reader.
         attached: 32 bytes for each of the session's attached secrets.
         terms: The client's identity and terms, if the session has a roster; otherwise None.
         keyholder: The party's key share and rules, if it is a member of the committee; otherwise None.
         entropy: The party's secret randomness.
+        reader: The client's vector, if it is read piece by piece; otherwise None.
     """
 
     client: int
@@ -344,3 +346,4 @@ class Participant:
     terms: ClientTerms | None
     keyholder: Keyholder | None
     entropy: Entropy
+    reader: VectorReader | None = field(default=None, repr=False)

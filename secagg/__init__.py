@@ -15,6 +15,7 @@ __version__: str
 if TYPE_CHECKING:
     from secagg.aggregation.contribution import Contribution
     from secagg.aggregation.encoding import Encoding
+    from secagg.aggregation.long_updates import write_contribution
     from secagg.aggregation.mean import SecureMean
     from secagg.aggregation.weighting import Weighting
     from secagg.data.load import load_dataset
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         SecaggError,
         TranscriptError,
         UnusableMean,
+        VectorFileError,
     )
     from secagg.models.base import ArrayRole, Metrics, Model
     from secagg.models.keras import KerasModel
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from secagg.privacy.noise import Sample, Target
     from secagg.runs.config import TrainingConfig
     from secagg.simulation.devices import Devices
+    from secagg.storage.frame_inbox import FrameInbox
+    from secagg.storage.vector_files import SumFile, VectorFile
     from secagg.training.averaging import SecureAveraging
     from secagg.training.cohorts import Draw
     from secagg.training.drawing import Cohorts, Drawn
@@ -64,6 +68,7 @@ __all__ = [
     "EncodingError",
     "Engine",
     "EngineError",
+    "FrameInbox",
     "GlobalModel",
     "InMemory",
     "KerasModel",
@@ -85,19 +90,24 @@ __all__ = [
     "ServerStep",
     "SharedStatistics",
     "SoftmaxRegression",
+    "SumFile",
     "Target",
     "TrainingConfig",
     "TranscriptError",
     "UnusableMean",
+    "VectorFile",
+    "VectorFileError",
     "Weighting",
     "contribute",
     "load_dataset",
     "simulate_mean",
+    "write_contribution",
 ]
 
 _HOMES = {
     "secagg.aggregation.contribution": ("Contribution",),
     "secagg.aggregation.encoding": ("Encoding",),
+    "secagg.aggregation.long_updates": ("write_contribution",),
     "secagg.aggregation.mean": ("SecureMean",),
     "secagg.aggregation.weighting": ("Weighting",),
     "secagg.data.load": ("load_dataset",),
@@ -126,6 +136,7 @@ _HOMES = {
         "SecaggError",
         "TranscriptError",
         "UnusableMean",
+        "VectorFileError",
     ),
     "secagg.models.base": (
         "ArrayRole",
@@ -140,6 +151,11 @@ _HOMES = {
     ),
     "secagg.runs.config": ("TrainingConfig",),
     "secagg.simulation.devices": ("Devices",),
+    "secagg.storage.frame_inbox": ("FrameInbox",),
+    "secagg.storage.vector_files": (
+        "SumFile",
+        "VectorFile",
+    ),
     "secagg.training.averaging": ("SecureAveraging",),
     "secagg.training.cohorts": ("Draw",),
     "secagg.training.drawing": (

@@ -22,6 +22,10 @@ class DataError(SecaggError, ValueError):
     """Examples, labels or a file of them that are damaged, of an unknown format or out of range."""
 
 
+class VectorFileError(SecaggError, ValueError):
+    """A file of a long vector that cannot be read, or a place at which none can be made."""
+
+
 class DataWarning(UserWarning):
     """Something about a data set that is probably a mistake, though training can go on."""
 

@@ -9,7 +9,7 @@ computes with them.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -88,6 +88,38 @@ def clip_l2(arrays: Sequence[ArrayOrNumber], *, bound: float) -> Clipped:
         if _norm(scaled) <= limit:
             return Clipped(arrays=scaled, norm=norm, bound=limit, factor=factor)
         margin *= 2
+
+
+def clip_factor(pieces: Iterable[ArrayOrNumber], *, bound: float) -> float:
+    """Return a factor that scales an update down as `clip_l2` does, for an update that is read piece by piece.
+
+    Args:
+        pieces: The entries, at least one piece; each is read once, as `l2_norm` reads an array.
+        bound: The L2 bound, above 0, in the unit of the entries.
+
+    Returns:
+        A number in [0, 1]; 1 if the norm is within the bound.
+
+    Formal guarantees:
+        The entries times the factor have an L2 norm of at most `bound`, except for a relative rounding error of
+        (entries + 8) * 2**-52. If the proof of a mechanism needs an exact bound, the mechanism bounds the integers that
+        it makes of the updates.
+
+    Raises:
+        InvalidParameter: `bound` is not a finite number above 0, `l2_norm` refuses a piece, or there is none.
+    """
+    limit, norms, entries = positive_real("bound", bound), list[float](), 0
+    for piece in pieces:
+        norms.append(l2_norm([piece]))
+        entries += np.size(piece)
+    if not norms:
+        raise InvalidParameter("pieces: expected at least one, found none")
+    norm = math.hypot(*norms)
+    if norm == math.inf:
+        raise InvalidParameter(
+            "pieces: expected a global L2 norm within the float64 range, found a larger one. Scale the update down."
+        )
+    return 1.0 if norm <= limit else limit / norm * max(0.0, 1.0 - (entries + 8) * FLOAT64_EPSILON)
 
 
 def clip_l2_per_layer(arrays: Sequence[ArrayOrNumber], *, bounds: Sequence[float]) -> Clipped:

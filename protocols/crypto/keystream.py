@@ -94,6 +94,36 @@ def subtract_mask(total: Words, seed: Secret) -> None:
     apply_masks(total, [(np.subtract, seed)])
 
 
+class Masks:
+    """Expansions of seeds, which are added to a vector or subtracted from it piece by piece.
+
+    Args:
+        masks: For each mask, `np.add` or `np.subtract`, and a seed of 32 bytes.
+        dtype: The words of the vector, a `word_dtype`.
+        expected_bytes: About how many bytes the vector has. It decides how fast a mask comes, and never what it is.
+    """
+
+    __slots__ = ("_buffer", "_streams")
+
+    def __init__(
+        self, masks: Sequence[SignedMask], dtype: np.dtype[np.unsignedinteger[Any]], *, expected_bytes: int
+    ) -> None:
+        self._streams = [(operation, Keystream(seed, expected_bytes=expected_bytes)) for operation, seed in masks]
+        entries = min(CHUNK_BYTES, expected_bytes) // dtype.itemsize
+        self._buffer = _zeros(max(entries, 1) * dtype.itemsize).view(dtype)
+
+    def apply(self, piece: Words) -> None:
+        """Add or subtract the next entries of all masks, in place, modulo the word size; pieces come in order."""
+        size = self._buffer.size
+        for start in range(0, piece.size, size):
+            part = piece[start : start + size]
+            words = self._buffer[: part.size]
+            raw = words.view(np.uint8).data
+            for operation, stream in self._streams:
+                stream.fill(raw)
+                operation(part, words, out=part)
+
+
 def apply_masks(total: Words, masks: Sequence[SignedMask]) -> None:
     """Add or subtract the expansions of seeds, in place, modulo the word size.
 
@@ -101,17 +131,6 @@ def apply_masks(total: Words, masks: Sequence[SignedMask]) -> None:
         total: Shape `(length,)`, contiguous, of `word_dtype`.
         masks: For each mask, `np.add` or `np.subtract`, and a seed of 32 bytes.
     """
-    buffer = _zeros(min(CHUNK_BYTES, total.nbytes)).view(total.dtype)
-    size = CHUNK_BYTES // total.itemsize
     for first in range(0, len(masks), _MASKS_AT_ONCE):
-        streams = [
-            (operation, Keystream(seed, expected_bytes=total.nbytes))
-            for operation, seed in masks[first : first + _MASKS_AT_ONCE]
-        ]
-        for start in range(0, total.size, size):
-            piece = total[start : start + size]
-            words = buffer[: piece.size]
-            raw = words.view(np.uint8).data
-            for operation, stream in streams:
-                stream.fill(raw)
-                operation(piece, words, out=piece)
+        some = masks[first : first + _MASKS_AT_ONCE]
+        Masks(some, total.dtype, expected_bytes=total.nbytes).apply(total)

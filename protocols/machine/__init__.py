@@ -32,6 +32,9 @@ The machines enforce these rules:
 - In a step that repeats, the server may ask some parties once more before it goes on.
 - `Server.advance` closes the server if fewer parties answered than the step's quorum, or if the replies together show
   misbehaviour. Otherwise it returns the next step's requests or, after the last step, the sum.
+- A reply can travel in frames (`protocols.frames`): `Client.frames` gives them, and `Server.frames` checks them. The
+  driver keeps their payloads, and calls `Server.receive` with all of them. What a client's frames end with, such as its
+  signature, is made last; the machine is closed until then.
 - A message of another session, of other parameters or of another step is refused (`protocols.codec`).
 
 The server cannot see who sent a reply: the driver must give `receive` the id of an authenticated connection. A machine

@@ -2,15 +2,15 @@
 
 import time
 import traceback
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from protocols import snapshot
+from protocols import frames, snapshot
 from protocols.admission import check_admission
-from protocols.codec import Codec
+from protocols.codec import Codec, Message
 from protocols.crypto import sealing
 from protocols.crypto.entropy import Entropy, checked
 from protocols.crypto.keystream import Words, word_dtype
@@ -22,6 +22,7 @@ from protocols.errors import (
     ParameterError,
 )
 from protocols.logger import LOGGER
+from protocols.pieces import VectorReader, check_reader
 from protocols.replay import NO_IDENTITY, OpeningRecord, SessionRecord, client_key
 from protocols.secure_sum import Role, SecureSum
 from protocols.session import ATTACHED_BYTES, Participant, Session
@@ -35,7 +36,8 @@ class Client:
         protocol: The protocol that this party agreed to.
         session: The session that this party agreed to.
         client: The party's own id, that of a client of the session, of a member of its committee, or of both.
-        vector: The party's input, shape `(length,)`, integers in [0, modulus); None if the party is not a client.
+        vector: The party's input, shape `(length,)`, integers in [0, modulus); or a `VectorReader`, from which a long
+            input is read piece by piece, once now and once in `frames`; None if the party is not a client.
         attached: 32 bytes for each of the session's attached secrets.
         entropy: The party's secret randomness, `os.urandom` outside tests.
         terms: A client's identity and terms; given if and only if the session has a roster, against a malicious server.
@@ -64,7 +66,7 @@ class Client:
         protocol: SecureSum,
         session: Session,
         client: int,
-        vector: ArrayLike | None,
+        vector: ArrayLike | VectorReader | None,
         *,
         entropy: Entropy,
         attached: Sequence[Secret] = (),
@@ -93,9 +95,16 @@ class Client:
             raise ParameterError(f"attached: expected {expected} secrets, found {len(attached)}")
         if any(type(each) is not Secret or len(each.reveal()) != ATTACHED_BYTES for each in attached):
             raise ParameterError(f"attached: expected Secrets of {ATTACHED_BYTES} bytes each, found another value")
+        words, reader = _no_vector(session), None
+        if isinstance(vector, VectorReader):
+            _check_reader(protocol, session, vector)
+            reader = vector
+        elif vector is not None:
+            words = session.checked(vector)
         participant = Participant(
             client=client,
-            vector=_no_vector(session) if vector is None else session.checked(vector),
+            vector=words,
+            reader=reader,
             attached=tuple(attached),
             terms=terms,
             keyholder=keyholder,
@@ -133,6 +142,8 @@ class Client:
         self._sessions, self._cap = sessions, cap
         self._entropy = participant.entropy
         self._next = self._numbers[0]
+        self._unread = participant.reader is not None
+        self._ended = False
         self._party = protocol.client_party(session, participant)
 
     def __reduce__(self) -> NoReturn:
@@ -157,8 +168,10 @@ class Client:
         """Close this machine and drop the party with its secrets. It refuses every further request (`OrderError`).
 
         A machine whose last step repeats stays open, and holds what that step needs. Call this when the session has
-        expired or the sum is known. Closing twice is harmless.
+        expired or the sum is known. Closing twice is harmless. Frames that are still read end with an `OrderError`, and
+        their party is dropped then.
         """
+        self._ended = True
         party, self._party = self._party, None
         if party is not None:
             vars(party).clear()
@@ -181,34 +194,90 @@ class Client:
                 an earlier sum of the same context.
             RemoteError: The request is not one that this step allows.
         """
+        number, party = self._taken(request)
+        if self._unread and self._steps[number].sends_vector:
+            vars(party).clear()
+            raise OrderError(
+                "vector: expected an array for a reply in one piece, found a VectorReader. Use `frames` for it."
+            )
+        try:
+            reply = self._codec.encode(number, self._answer(number, party, request))
+        except BaseException as error:
+            _forget(party, error)
+            raise
+        self._go_on(number, party)
+        return reply
+
+    def frames(self, request: bytes) -> Iterator[bytes]:
+        """Answer one request of the server with frames of at most about 1 MiB, which `Server.frames` reads.
+
+        Everything that `handle` checks and records has been checked and recorded when this method returns; only the
+        reply is made while the frames are read. If the protocol makes the step's reply piece by piece (`Step.streams`),
+        no more than a few frames are in memory. Until all frames are read, the machine is closed. If they are not all
+        read, it stays closed, and the server does not count the reply.
+
+        Raises:
+            ProtocolError: As for `handle`. An error while the frames are read closes the machine too.
+        """
+        number, party = self._taken(request)
+        try:
+            pieces = self._reply_in_pieces(number, party, request)
+        except BaseException as error:
+            _forget(party, error)
+            raise
+        return self._framed(number, party, pieces)
+
+    def _framed(self, number: int, party: Any, pieces: Iterator[bytes | memoryview]) -> Iterator[bytes]:
+        try:
+            for frame in frames.cut(pieces, digest=self._digest, sender=self._client, step=number):
+                if self._ended:
+                    raise OrderError("this client was closed before its frames were read. Make a new machine.")
+                yield frame
+        except BaseException as error:  # Also if the frames are not read to the end.
+            _forget(party, error)
+            raise
+        self._go_on(number, party)
+
+    def _taken(self, request: bytes) -> tuple[int, Any]:
+        """Return the number of the step that a request asks for, and the party, which the machine gives away."""
         if self._party is None:
             raise OrderError("this client has closed. Make a new machine for a new session.")
         number, party, self._party = self._asked(request), self._party, None
-        try:
-            reply = self._reply(number, party, request)
-        except BaseException as error:
-            # The error's traceback keeps the party and every frame that it passed alive: neither may hold secrets.
-            vars(party).clear()
-            traceback.clear_frames(error.__traceback__)
-            raise
+        return number, party
+
+    def _go_on(self, number: int, party: Any) -> None:
+        """Take the party back after its reply, unless that was its last one."""
+        if any(row.sends_vector for row in self._steps[: number + 1]):
+            self._unread = False
         open_steps = [coming for coming in self._numbers if coming + self._steps[number].repeats > number]
         if open_steps:
             self._next, self._party = open_steps[0], party
         name = self._steps[number].name
         LOGGER.debug("session %s: party %d answers step %s", self._session.session_id.hex(), self._client, name)
-        return reply
 
-    def _reply(self, number: int, party: Any, request: bytes) -> bytes:
-        """Answer one request. All that an error must not keep alive is in this frame and in those below it."""
+    def _checked(self, number: int, request: bytes) -> Message:
+        """Return the message of a request, once the step that it asks for may be answered and is recorded."""
         row = self._steps[number]
-        message = self._codec.decode(number, row.request, request)
+        message: Message = self._codec.decode(number, row.request, request)
         self._protocol.check_time(self._session, self._clock())
         if row.role is Role.CLIENT:  # A Keyholder has a record of its own.
             self._record_step(number, vector=row.sends_vector)
-        answer = row.answer(party, message)
+        return message
+
+    def _reply_in_pieces(self, number: int, party: Any, request: bytes) -> Iterator[bytes | memoryview]:
+        row = self._steps[number]
+        streams = None if row.reveals is not None and row.role is Role.CLIENT else row.streams
+        if streams is None:
+            return iter((self._codec.encode(number, self._answer(number, party, request)),))
+        return self._codec.encode_stream(number, streams(party, self._checked(number, request)))
+
+    def _answer(self, number: int, party: Any, request: bytes) -> Message:
+        """Answer one request. All that an error must not keep alive is in this frame and in those below it."""
+        row, message = self._steps[number], self._checked(number, request)
+        answer: Message = row.answer(party, message)
         if row.reveals is not None and row.role is Role.CLIENT:  # A Keyholder has recorded what its member opens.
             self._record_opening(row.reveals(party, message))
-        return self._codec.encode(number, answer)
+        return answer
 
     def _record_step(self, number: int, *, vector: bool) -> None:
         """Note the step that this client is about to answer, and that the session counts if the vector is sent."""
@@ -264,10 +333,12 @@ class Client:
         can let the server compute a client's input.
 
         Raises:
-            OrderError: The machine is closed.
+            OrderError: The machine is closed, or has not yet sent a vector that it reads piece by piece.
         """
         if self._party is None:
             raise OrderError("this client has closed, so there is no state to keep in a snapshot")
+        if self._unread:
+            raise OrderError("this client reads its vector piece by piece. Take a snapshot after it has sent it.")
         nonce = self._entropy(sealing.NONCE_BYTES)
         return snapshot.seal(
             self._client, self._next, (), (), self._party.state, digest=self._digest, key=key, nonce=nonce
@@ -327,6 +398,21 @@ class Client:
         machine._party.state = snapshot.read_state(kept.state, type(machine._party.state))
         machine._next = kept.number
         return machine
+
+
+def _forget(party: Any, error: BaseException) -> None:
+    """Clear a party, and the frames that an error has passed: the traceback keeps both alive."""
+    vars(party).clear()
+    traceback.clear_frames(error.__traceback__)
+
+
+def _check_reader(protocol: SecureSum, session: Session, reader: VectorReader) -> None:
+    if not protocol.takes_pieces:
+        raise ParameterError(
+            f"vector: expected an array, since {protocol.name} does not read vectors piece by piece, found a "
+            "VectorReader. Use an array, or one of the protocols that docs/how-to/large-models.md names."
+        )
+    check_reader(reader, length=session.length, modulus=session.modulus)
 
 
 def _no_vector(session: Session) -> Words:

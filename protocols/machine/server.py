@@ -1,14 +1,17 @@
 """The machine of the server, and the step that it asks for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
+
+import numpy as np
 
 from protocols import snapshot
 from protocols.codec import Codec, Message, Requests
 from protocols.crypto import sealing
 from protocols.crypto.entropy import Entropy, draw
 from protocols.crypto.integers import shown
+from protocols.crypto.keystream import Words, word_dtype
 from protocols.crypto.secret import Secret
 from protocols.errors import (
     DamagedSnapshot,
@@ -17,6 +20,7 @@ from protocols.errors import (
     RemoteError,
     TooFewSurvivors,
 )
+from protocols.frames import FrameReader, is_first_step
 from protocols.logger import LOGGER, listed, refusals_logged
 from protocols.secure_sum import Again, Finish, SecureSum
 from protocols.session import Session
@@ -39,9 +43,19 @@ class Server:
     A session with batches has several sums. When one has ended, whether it was released or not, call `next_batch`: it
     opens the first step again. A client's reply to that step is taken in at any time, once for the session, and is in
     the batch whose first step ends next. So a client that is late for a batch does not send again.
+
+    Args:
+        protocol: The protocol.
+        session: The session.
+        total: Where the sum is put, for a long vector whose sum is in a file: zeros of shape `(length,)`, in the
+            smallest words that hold the modulus, writeable and contiguous. `Finish.total` is then this array. Until the
+            end it holds the running sum in a form of the protocol's. None for new memory.
+
+    Raises:
+        ParameterError: The protocol cannot run the session, or cannot put its sum there.
     """
 
-    def __init__(self, protocol: SecureSum, session: Session) -> None:
+    def __init__(self, protocol: SecureSum, session: Session, *, total: Words | None = None) -> None:
         SecureSum.validate(protocol, session)
         self._session = session
         self._digest = protocol.digest(session)
@@ -53,7 +67,11 @@ class Server:
         )
         self._party = protocol.server_party(session)
         self._between: Any = None  # The party, between two batches.
+        self._mapped = total is not None
+        if total is not None:
+            self._put_total(protocol, total)
         self._number = -1
+        self._turn = 0
         self._asked: frozenset[int] = frozenset()
         self._answered: set[int] = set()
 
@@ -62,6 +80,28 @@ class Server:
             "a server holds secrets of clients, and two copies could tell clients different survivor sets, so it "
             "cannot be pickled or copied. Use `snapshot`."
         )
+
+    def _put_total(self, protocol: SecureSum, total: Words) -> None:
+        session = self._session
+        if not protocol.takes_pieces:
+            raise ParameterError(
+                f"total: expected None, since {protocol.name} does not add vectors piece by piece, found an array. Use "
+                "one of the protocols that docs/how-to/large-models.md names."
+            )
+        if session.batches:
+            raise ParameterError(
+                "total: expected None, since a session with batches has several sums, found an array. Use a session "
+                "without batches for a sum in an array."
+            )
+        shape, word = (session.length,), word_dtype(session.modulus)
+        usable = total.flags.writeable and total.flags.c_contiguous
+        if (total.shape, total.dtype) != (shape, word) or not usable:
+            kind = "" if usable else ", not writeable or not contiguous"
+            raise ParameterError(
+                f"total: expected a writeable, contiguous array of shape {shape} and type {word}, found shape "
+                f"{total.shape} and type {total.dtype}{kind}. Make it with `numpy.zeros`, or map a file of zeros."
+            )
+        self._party.put_total(total)
 
     def snapshot(self, key: Secret, *, entropy: Entropy) -> bytes:
         """Return this machine in the middle of a step, sealed under a key of 32 bytes; `restore` continues from it.
@@ -76,10 +116,12 @@ class Server:
             entropy: A source of randomness, `os.urandom` outside tests.
 
         Raises:
-            OrderError: No step is open.
+            OrderError: No step is open, or the sum is in an array of the caller's.
         """
         if self._party is None or self._number < 0:
             raise OrderError("no step is open")
+        if self._mapped:
+            raise OrderError("the sum is in an array of the caller's, which a snapshot does not hold")
         return snapshot.seal(
             -1,
             self._number,
@@ -169,8 +211,28 @@ class Server:
         """The ids of the parties that this step asks and that have not sent an acceptable reply."""
         return self._asked - self._answered
 
-    def receive(self, sender: int, reply: bytes) -> None:
+    @property
+    def turn(self) -> int:
+        """How many times this server has asked parties: a step, a step once more, or a batch. 0 before `start`."""
+        return self._turn
+
+    def frames(self, sender: int, frame: bytes) -> FrameReader:
+        """Return a reader for the reply that a party begins with a frame, one of `Client.frames`.
+
+        The driver keeps the payloads, and gives all of them together to `receive` once the reader is complete. So a
+        reply of which a frame is missing or refused has changed nothing. A reader is for the `turn` in which it is
+        made. In a session with batches, one for the first step may be used later, like a reply that is late.
+
+        Raises:
+            OrderError, ParameterError, RemoteError: As for `receive`: the party may not reply.
+        """
+        number = self._expected(sender, first=is_first_step(frame))
+        return FrameReader(digest=self._digest, sender=sender, step=number, limit=self._codec.limit)
+
+    def receive(self, sender: int, reply: bytes | memoryview) -> None:
         """Take in one reply; the driver vouches for the sender's id.
+
+        A view, of a file that the reply is in, must not change until the session is over.
 
         Raises:
             OrderError: No step is open.
@@ -182,17 +244,8 @@ class Server:
         with refusals_logged(self._session.session_id, "a reply is refused"):
             self._take(sender, reply)
 
-    def _take(self, sender: int, reply: bytes) -> None:
-        if self._party is None or self._number < 0:
-            raise OrderError("no step is open")
-        if type(sender) is not int:
-            raise ParameterError(f"sender: expected the party's id, an int, found {type(sender).__name__}")
-        late = self._is_late(sender, reply)
-        if not late and sender not in self._asked:
-            raise RemoteError(f"client {shown(sender)} was not asked in this step", culprits=[sender])
-        if not late and sender in self._answered:
-            raise RemoteError(f"client {sender} has answered this step already", culprits=[sender])
-        number = 0 if late else self._number
+    def _take(self, sender: int, reply: bytes | memoryview) -> None:
+        number = self._expected(sender, first=self._codec.is_of(0, reply))
         row = self._steps[number]
         try:
             row.absorb(self._party, sender, self._codec.decode(number, row.reply, reply))
@@ -201,14 +254,30 @@ class Server:
         except BaseException:
             self._party = None  # The reply may have been taken in partly.
             raise
-        if not late:
+        if number == self._number:
             self._answered.add(sender)
 
-    def _is_late(self, sender: int, reply: bytes) -> bool:
-        """Return whether this is a client's first reply to the first step, after that step, for a later batch."""
-        if not self._session.batches or self._number == 0 or sender not in self._session.clients:
-            return False
-        return sender not in self._party.handed_in and self._codec.is_of(0, reply)
+    def _expected(self, sender: int, *, first: bool) -> int:
+        """Return the number of the step to which a party may send a reply now.
+
+        Args:
+            sender: The party.
+            first: Whether the reply looks like one to the first step. In a session with batches, a client's first such
+                reply is taken in after that step too, for a later batch.
+        """
+        if self._party is None or self._number < 0:
+            raise OrderError("no step is open")
+        if type(sender) is not int:
+            raise ParameterError(f"sender: expected the party's id, an int, found {type(sender).__name__}")
+        session = self._session
+        may_be_late = session.batches and self._number > 0 and sender in session.clients
+        if first and may_be_late and sender not in self._party.handed_in:
+            return 0
+        if sender not in self._asked:
+            raise RemoteError(f"client {shown(sender)} was not asked in this step", culprits=[sender])
+        if sender in self._answered:
+            raise RemoteError(f"client {sender} has answered this step already", culprits=[sender])
+        return self._number
 
     def merge(self, data: bytes, *, key: Secret) -> None:
         """Take in the replies to the first step that another machine of this session has taken in.
@@ -266,7 +335,7 @@ class Server:
             raise TooFewSurvivors(f"step {row.name}: expected at least {quorum} replies (the threshold), found {found}")
         outcome = row.close(party)
         if isinstance(outcome, Finish):
-            return outcome
+            return outcome if self._mapped else replace(outcome, total=outcome.total.astype(np.uint64, copy=False))
         self._party, self._between = party, None
         if isinstance(outcome, Again):
             return self._ask(self._number, outcome.requests)
@@ -274,6 +343,7 @@ class Server:
 
     def _ask(self, number: int, requests: Mapping[int, Message]) -> Continue:
         self._number = number
+        self._turn += 1
         self._asked, self._answered = frozenset(requests), set()
         label, name = self._session.session_id.hex(), self._steps[self._number].name
         LOGGER.debug("session %s: step %s begins: %d parties are asked", label, name, len(requests))

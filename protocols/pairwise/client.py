@@ -3,7 +3,8 @@
 import msgspec
 import numpy as np
 
-from protocols.codec import Invitation
+from protocols import packing
+from protocols.codec import Invitation, Stream
 from protocols.crypto import keystream, sealing, shamir
 from protocols.crypto.key_agreement import KeyPair, WeakKey
 from protocols.crypto.keystream import SignedMask, Words
@@ -26,6 +27,7 @@ from protocols.pairwise.messages import (
     decode_clients,
     encode_clients,
 )
+from protocols.pieces import ArrayReader, masked_pieces
 from protocols.session import Participant
 from protocols.snapshot import State
 
@@ -80,6 +82,7 @@ class PairwiseClient(Uncopyable):
         self._client = participant.client
         self._identity = None if participant.terms is None else participant.terms.identity
         self._entropy = participant.entropy
+        self._reader = participant.reader
         self.state = ClientState(vector=participant.vector, attached=participant.attached)
 
     def advertise_keys(self, _: Invitation) -> AdvertisedKeys:
@@ -126,6 +129,28 @@ class PairwiseClient(Uncopyable):
 
     def mask_input(self, delivered: DeliveredShares) -> MaskedInput:
         """Decrypt the shares, and send the vector under the self-mask and one mask for each neighbour (step 2)."""
+        view, unopened, masks = self._masks(delivered)
+        vector, self.state.vector = self.state.vector, _EMPTY
+        lanes = self._derived.lanes
+        masked = lanes.fold(vector)
+        keystream.apply_masks(masked, masks)
+        return MaskedInput(view, lanes.pack(masked), unopened)
+
+    def stream_input(self, delivered: DeliveredShares) -> Stream:
+        """Return the reply of `mask_input`, whose masked vector is made piece by piece (step 2)."""
+        view, unopened, masks = self._masks(delivered)
+        vector, self.state.vector = self.state.vector, _EMPTY
+        lanes = self._derived.lanes
+        return Stream(
+            kind=MaskedInput,
+            before=(view,),
+            size=packing.packed_bytes(lanes.length, lanes.modulus),
+            pieces=masked_pieces(self._reader or ArrayReader(vector), lanes=lanes, masks=masks),
+            after=lambda: (unopened,),
+        )
+
+    def _masks(self, delivered: DeliveredShares) -> tuple[bytes, tuple[int, ...], list[SignedMask]]:
+        """Decrypt the shares; return the other fields of the masked input, and the masks that it is made with."""
         members = decode_clients(delivered.members, self._session)
         if self._client not in members or not members <= decode_clients(self.state.present, self._session):
             raise RemoteError(
@@ -149,17 +174,14 @@ class PairwiseClient(Uncopyable):
             )
             if not self._open(neighbour, sealed, fingerprints)
         )
-        lanes, derive = self._derived.lanes, self._derived.schedule(self.state.root)
-        masked = lanes.fold(self.state.vector)
+        derive = self._derived.schedule(self.state.root)
         masks: list[SignedMask] = [(np.add, derive.self_mask(self.state.seed, owner=self._client))]
         for neighbour in neighbours:
             seed = derive.pair_mask(self.state.pairs[neighbour], one=self._client, other=neighbour)
             masks.append((np.add if self._client < neighbour else np.subtract, seed))
-        keystream.apply_masks(masked, masks)
-        # From here on this client needs only the secret shares that it holds.
-        self.state.vector, self.state.seed = _EMPTY, _GONE
-        self.state.channels, self.state.pairs = {}, {}
-        return MaskedInput(derive.view(self.state.members), lanes.pack(masked), unopened)
+        # From here on this client needs only its vector, these masks and the secret shares that it holds.
+        self.state.seed, self.state.channels, self.state.pairs = _GONE, {}, {}
+        return derive.view(self.state.members), unopened, masks
 
     def confirm_survivors(self, survivors: Survivors) -> Confirmation:
         """Sign the only survivor set for which this client reveals anything (step 3, malicious server)."""

@@ -59,7 +59,7 @@ _MASKING: Final = (
           SealedShares, PairwiseServer.take_shares, PairwiseServer.close_shares),
     Step("mask_input", DeliveredShares, PairwiseClient.mask_input,
           MaskedInput, PairwiseServer.take_masked_input, PairwiseServer.close_masked_inputs,
-          sends_vector=True),
+          sends_vector=True, streams=PairwiseClient.stream_input),
 )  # fmt: skip
 
 CURIOUS_STEPS: Final = (

@@ -79,6 +79,11 @@ class PairwiseServer:
         self._derived = derived
         self._session = derived.session
         self.state = ServerState(total=derived.lanes.nothing())
+        self._vector: Words | None = None
+
+    def put_total(self, vector: Words) -> None:
+        """See `SecureSum.server_party`. The words of the running sum are in the same memory."""
+        self._vector, self.state.total = vector, self._derived.lanes.within(vector)
 
     def open(self) -> dict[int, Message]:
         """Ask every client of the session."""
@@ -239,7 +244,12 @@ class PairwiseServer:
             masks += found
         total = self.state.total
         keystream.apply_masks(total, masks)
-        return Finish(self._derived.lanes.unfold(total), tuple(sorted(self.state.survivors)), attached)
+        lanes, vector = self._derived.lanes, self._vector
+        if vector is None:
+            vector = lanes.unfold(total)
+        else:
+            lanes.unfold_into(total, vector)
+        return Finish(vector, tuple(sorted(self.state.survivors)), attached)
 
     def _open_survivor(self, owner: int) -> tuple[list[SignedMask], tuple[Secret | None, ...]]:
         """Return what removes a survivor's self-mask, and its attached secrets."""

@@ -83,6 +83,22 @@ class Entry:
     signature: bytes
 
 
+class PaddedHasher:
+    """The hash of a padded vector that comes in pieces; zeros where nothing is signed."""
+
+    def __init__(self, hasher: "hashlib._Hash | None") -> None:
+        self._hasher = hasher
+
+    def update(self, piece: bytes | memoryview) -> None:
+        """Take the next piece."""
+        if self._hasher is not None:
+            self._hasher.update(piece)
+
+    def digest(self) -> bytes:
+        """Return the hash of all pieces so far."""
+        return NO_HASH if self._hasher is None else self._hasher.digest()
+
+
 @dataclass(frozen=True)
 class Derived:
     """Values that all parties derive from the session.
@@ -165,7 +181,13 @@ class Derived:
 
     def padded_hash(self, padded: bytes | memoryview) -> bytes:
         """Return the hash of a padded vector; zeros where nothing is signed, since only a signature covers it."""
-        return NO_HASH if self.session.roster is None else hashlib.sha256(padded).digest()
+        hasher = self.padded_hasher()
+        hasher.update(padded)
+        return hasher.digest()
+
+    def padded_hasher(self) -> "PaddedHasher":
+        """Return what hashes a padded vector that comes in pieces."""
+        return PaddedHasher(None if self.session.roster is None else hashlib.sha256())
 
     def seed_hash(self, seed: Secret, *, client: int, number: int) -> bytes:
         """Return the public hash of a client's seed for one set."""
@@ -211,8 +233,13 @@ class Derived:
 
     def claim(self, root: bytes, number: int, opening: bytes | memoryview) -> bytes:
         """Return the hash that stands for the opening of one set for the contributors of a root."""
+        return self.claim_of_pieces(root, number, (opening,))
+
+    def claim_of_pieces(self, root: bytes, number: int, opening: Iterable[bytes | memoryview]) -> bytes:
+        """Return the claim for an opening that is given in pieces."""
         hashed = hashlib.sha256(_CLAIM + self.digest + root + number.to_bytes(_SET_BYTES, "big"))
-        hashed.update(opening)
+        for piece in opening:
+            hashed.update(piece)
         return hashed.digest()
 
     def split_sealed(self, sealed: memoryview) -> tuple[bytes, list[bytes], bytes]:

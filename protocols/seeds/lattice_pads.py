@@ -56,6 +56,8 @@ class LatticePads(Pads):
             may be too large for exact products.
     """
 
+    sums_in_place = False
+
     def __init__(self, session: Session, *, seed: bytes, sets: int, value_bits: int | None, headroom: bool) -> None:
         self._seed = seed
         self._wrapped = session.roster is not None
@@ -109,11 +111,11 @@ class LatticePads(Pads):
         """See `Pads.nothing`."""
         return np.zeros(self._pad.words, dtype=_WORD)
 
-    def add(self, total: Words, padded: bytes) -> None:
+    def add(self, total: Words, padded: bytes | memoryview) -> None:
         """See `Pads.add`."""
         total += np.frombuffer(padded, dtype=_WORD)
 
-    def opened(self, total: Words, openings: Sequence[bytes], weights: Sequence[int]) -> Vector:
+    def opened(self, total: Words, openings: Sequence[bytes | memoryview], weights: Sequence[int]) -> Vector:
         """See `Pads.opened`."""
         if self._wrapped:
             total = wrap.removed(total, [opening[_SUM_BYTES:] for opening in openings], weights)

@@ -4,14 +4,16 @@
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 from protocols.crypto.entropy import Entropy
 from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret
-from protocols.session import Vector
+from protocols.pieces import VectorReader
+from protocols.seeds.weighting import weighted_sum
 
 
 class PadKind(StrEnum):
@@ -45,9 +47,11 @@ class Pads(ABC):
 
     Attributes:
         padded_bytes: Number of bytes of a padded vector.
+        sums_in_place: Whether a sum of padded vectors is a vector of the session, which `opened` turns into the sum.
     """
 
     padded_bytes: int
+    sums_in_place: ClassVar[bool]
 
     @abstractmethod
     def check(self, vector: Words) -> None:
@@ -56,6 +60,14 @@ class Pads(ABC):
     @abstractmethod
     def padded(self, vector: Words, keys: Sequence[SetKeys], entropy: Entropy) -> memoryview:
         """Return a checked vector under the pads of all sets; the vector is overwritten."""
+
+    def padded_pieces(
+        self, reader: VectorReader, keys: Sequence[SetKeys], entropy: Entropy
+    ) -> Iterator[bytes | memoryview]:
+        """Yield what `padded` returns, in pieces. Pads that need the whole vector at once read all of it."""
+        vector = reader.read(0, reader.length)
+        self.check(vector)
+        yield self.padded(vector, keys, entropy)
 
     @abstractmethod
     def check_padded(self, padded: memoryview) -> None:
@@ -70,6 +82,10 @@ class Pads(ABC):
             weights: Each contributor's weight, by which its pad is multiplied.
         """
 
+    def opening_pieces(self, keys: Sequence[SetKeys], weights: Sequence[int]) -> Iterator[bytes | memoryview]:
+        """Yield what `opening` returns, in pieces."""
+        yield self.opening(keys, weights)
+
     @abstractmethod
     def opening_bytes(self, contributors: int) -> int:
         """Return the number of bytes of an opening for this number of contributors."""
@@ -83,12 +99,20 @@ class Pads(ABC):
         """Return the sum of no padded vectors."""
 
     @abstractmethod
-    def add(self, total: Words, padded: bytes) -> None:
+    def add(self, total: Words, padded: bytes | memoryview) -> None:
         """Add a checked padded vector to a sum of padded vectors, in place."""
 
+    def add_weighted(self, total: Words, padded: Sequence[memoryview], weights: Sequence[int]) -> None:
+        """Add checked padded vectors to a sum of padded vectors, in place, each times its weight."""
+        weighted_sum(total, padded, weights, self._add_several)
+
+    def _add_several(self, total: Words, padded: Sequence[memoryview]) -> None:
+        for each in padded:
+            self.add(total, each)
+
     @abstractmethod
-    def opened(self, total: Words, openings: Sequence[bytes], weights: Sequence[int]) -> Vector:
-        """Return the sum of vectors from that of padded vectors, which stays as it is, and the openings of all sets.
+    def opened(self, total: Words, openings: Sequence[bytes | memoryview], weights: Sequence[int]) -> Words:
+        """Return the sum of vectors from that of padded vectors, which may be overwritten, and the sets' openings.
 
         Args:
             total: The sum of the contributors' padded vectors, each times its weight.
@@ -96,7 +120,7 @@ class Pads(ABC):
             weights: Each contributor's weight, ascending by contributor.
 
         Returns:
-            Shape `(length,)`, uint64, entries in [0, modulus).
+            Shape `(length,)`, entries in [0, modulus).
 
         Raises:
             DamagedSum: The sum of padded vectors and the openings do not belong together.

@@ -1,17 +1,19 @@
 """The client's and the committee member's side of `SeedSum`: one method for each step."""
 
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import Final
 
 import numpy as np
 from msgspec import field
 
-from protocols.codec import Invitation
+from protocols.codec import Invitation, Stream
 from protocols.crypto import hpke
 from protocols.crypto.keystream import Words
 from protocols.crypto.secret import Secret, Uncopyable
 from protocols.errors import MalformedMessage, NotSigned, OrderError, ParameterError, RemoteError
 from protocols.identity import SIGNATURE_BYTES
+from protocols.pieces import ArrayReader
 from protocols.seeds.committee import MemberShare
 from protocols.seeds.derived import HASH_BYTES, SEED_BYTES, Derived, Entry, hash_of
 from protocols.seeds.messages import (
@@ -98,22 +100,51 @@ class SeedParty(Uncopyable):
         self._keyholder = participant.keyholder
         self._share = None if participant.keyholder is None else _member_share(participant.keyholder)
         self._entropy = participant.entropy
+        self._reader = participant.reader
         if participant.vector.size:
             derived.pads.check(participant.vector)
         self.state = PartyState(vector=participant.vector)
 
     def mask_input(self, _: Invitation) -> SeedInput:
         """Pad the vector, and seal the seeds for the members: all that a client does (step 0)."""
-        derived, client = self._derived, self._party
         vector, self.state.vector = self.state.vector, _EMPTY
+        seeds, keys = self._drawn()
+        padded = self._derived.pads.padded(vector, keys, self._entropy)
+        return SeedInput(padded, memoryview(self._sealed(seeds, self._derived.padded_hash(padded))))
+
+    def stream_input(self, _: Invitation) -> Stream:
+        """Return the reply of `mask_input`, whose padded vector is made piece by piece (step 0)."""
+        derived, (seeds, keys) = self._derived, self._drawn()
+        vector, self.state.vector = self.state.vector, _EMPTY
+        hashed = derived.padded_hasher()
+
+        def pieces() -> Iterator[bytes | memoryview]:
+            for piece in derived.pads.padded_pieces(self._reader or ArrayReader(vector), keys, self._entropy):
+                hashed.update(piece)
+                yield piece
+
+        return Stream(
+            kind=SeedInput,
+            before=(),
+            size=derived.pads.padded_bytes,
+            pieces=pieces(),
+            after=lambda: (self._sealed(seeds, hashed.digest()),),
+        )
+
+    def _drawn(self) -> tuple[list[Secret], list[SetKeys]]:
+        """Draw the seeds of all sets; return them and their keys."""
+        derived = self._derived
         seeds = [Secret(self._entropy(SEED_BYTES)) for _ in range(derived.sets.count)]
-        keys = [derived.set_keys(seed, client=client, number=number) for number, seed in enumerate(seeds)]
-        padded = derived.pads.padded(vector, keys, self._entropy)
+        return seeds, [derived.set_keys(seed, client=self._party, number=number) for number, seed in enumerate(seeds)]
+
+    def _sealed(self, seeds: list[Secret], padded_hash: bytes) -> bytes:
+        """Return the hashes and boxes of seeds, and the signature over them and the hash of the padded vector."""
+        derived, client = self._derived, self._party
         hashes = b"".join(derived.seed_hash(seed, client=client, number=number) for number, seed in enumerate(seeds))
         boxes = [self._box(member, seeds, hashes) for member in range(derived.key.members)]
-        entry = derived.entry(client, derived.padded_hash(padded), hashes, b"".join(map(hash_of, boxes)))
+        entry = derived.entry(client, padded_hash, hashes, b"".join(map(hash_of, boxes)))
         signature = derived.signatures.sign(self._identity, client=client, purpose=ENTRY, payload=entry)
-        return SeedInput(padded, memoryview(hashes + b"".join(boxes) + signature))
+        return hashes + b"".join(boxes) + signature
 
     def _box(self, member: int, seeds: list[Secret], hashes: bytes) -> bytes:
         derived = self._derived
@@ -129,7 +160,7 @@ class SeedParty(Uncopyable):
         In a session with batches, each has a step of its own, in which no client comes again that was accepted before.
         A member that is a client too and was not asked for its vector is not asked for it any more: it forgets it.
         """
-        derived, self.state.vector = self._derived, _EMPTY
+        derived, self.state.vector, self._reader = self._derived, _EMPTY, None
         self._check_clients(request.clients)
         if again := [client for client in request.clients if client in self.state.entries]:
             raise RemoteError(
@@ -233,11 +264,7 @@ class SeedParty(Uncopyable):
 
         The claims are computed once. A request that comes again costs the openings that it asks for.
         """
-        derived, (_, share) = self._derived, self._as_member()
-        self._check_certificate(certificate)
-        numbers = derived.sets.of(share.index - 1)
-        if list(certificate.sets) != sorted(set(certificate.sets)) or not set(certificate.sets) <= set(numbers):
-            raise RemoteError("sets: expected numbers of this member's sets in ascending order, found others")
+        derived, numbers = self._derived, self._numbers(certificate)
         claims, sums = list[bytes](), list[bytes]()
         for place, number in enumerate(numbers):
             if self.state.claims and number not in certificate.sets:
@@ -248,8 +275,40 @@ class SeedParty(Uncopyable):
             if number in certificate.sets:
                 sums.append(opening)
         self.state.claims = self.state.claims or b"".join(claims)
-        signature = self._sign(CLAIMS, self.state.root + hash_of(self.state.claims))
-        return SumShares(memoryview(self.state.claims), memoryview(signature), memoryview(b"".join(sums)))
+        return SumShares(memoryview(self.state.claims), memoryview(self._signed_claims()), memoryview(b"".join(sums)))
+
+    def stream_sum(self, certificate: Certificate) -> Stream:
+        """Return the reply of `open_sum`, whose openings are made piece by piece.
+
+        They are made once to be claimed, if they were not claimed before, and once more to be revealed.
+        """
+        derived, numbers = self._derived, self._numbers(certificate)
+        self.state.claims = self.state.claims or b"".join(
+            derived.claim_of_pieces(self.state.root, number, self._opening(place, number))
+            for place, number in enumerate(numbers)
+        )
+        asked = [place for place, number in enumerate(numbers) if number in certificate.sets]
+        return Stream(
+            kind=SumShares,
+            before=(self.state.claims, self._signed_claims()),
+            size=len(asked) * derived.pads.opening_bytes(len(self.state.contributors)),
+            pieces=(piece for place in asked for piece in self._opening(place, numbers[place])),
+        )
+
+    def _numbers(self, certificate: Certificate) -> Sequence[int]:
+        """Return the numbers of this member's sets, after every check of a certificate."""
+        derived, (_, share) = self._derived, self._as_member()
+        self._check_certificate(certificate)
+        numbers = derived.sets.of(share.index - 1)
+        if list(certificate.sets) != sorted(set(certificate.sets)) or not set(certificate.sets) <= set(numbers):
+            raise RemoteError("sets: expected numbers of this member's sets in ascending order, found others")
+        return numbers
+
+    def _opening(self, place: int, number: int) -> Iterator[bytes | memoryview]:
+        return self._derived.pads.opening_pieces(self._set_keys(place, number), self.state.weights)
+
+    def _signed_claims(self) -> bytes:
+        return self._sign(CLAIMS, self.state.root + hash_of(self.state.claims))
 
     def _set_keys(self, place: int, number: int) -> list[SetKeys]:
         """Return each contributor's keys of one set, the member's set number `place`."""

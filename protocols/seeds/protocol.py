@@ -55,7 +55,7 @@ from protocols.session import Extra, Participant, Session
 STEPS: Final = (
     Step("mask_input", Invitation, SeedParty.mask_input,
           SeedInput, SeedServer.take_input, SeedServer.close_inputs,
-          sends_vector=True),
+          sends_vector=True, streams=SeedParty.stream_input),
     Step("check_entries", Entries, SeedParty.check_entries,
           Complaints, SeedServer.take_complaints, SeedServer.close_complaints, Role.COMMITTEE),
     Step("agree", Proposal, SeedParty.agree,
@@ -63,7 +63,7 @@ STEPS: Final = (
           reveals=SeedParty.contributors),
     Step("open_sum", Certificate, SeedParty.open_sum,
           SumShares, SeedServer.take_sums, SeedServer.close_sums, Role.COMMITTEE,
-          repeats=True),
+          repeats=True, streams=SeedParty.stream_sum),
 )  # fmt: skip
 """The table of steps. The last one repeats if a member did not send a sum that it was asked for.
 

@@ -1,12 +1,12 @@
 """The server's side of `SeedSum`: for each step, what it takes in and how it closes."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 from msgspec import field
 
 from protocols.codec import Invitation, Message
 from protocols.crypto.keystream import Words
-from protocols.errors import MalformedMessage, RemoteError, TooFewSurvivors
+from protocols.errors import MalformedMessage, ParameterError, RemoteError, TooFewSurvivors
 from protocols.identity import SIGNATURE_BYTES
 from protocols.logger import LOGGER
 from protocols.secure_sum import Again, Finish
@@ -23,7 +23,7 @@ from protocols.seeds.messages import (
     SumShares,
 )
 from protocols.seeds.party import AGREEMENT, CLAIMS, COMPLAINT, ENTRY, Reason
-from protocols.seeds.weighting import rare_weights, weighted_sum
+from protocols.seeds.weighting import rare_weights
 from protocols.snapshot import State
 
 
@@ -51,7 +51,7 @@ class ServerState(State, kw_only=True):
     """
 
     total: Words
-    padded: dict[int, bytes] = field(default_factory=dict)
+    padded: dict[int, memoryview] = field(default_factory=dict)
     hashes: dict[int, bytes] = field(default_factory=dict)
     sealed: dict[int, bytes] = field(default_factory=dict)
     entries: dict[int, bytes] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class ServerState(State, kw_only=True):
     reminded: bool = False
     tried: dict[int, tuple[int, ...]] = field(default_factory=dict)
     claims: dict[int, bytes] = field(default_factory=dict)
-    sums: dict[int, dict[int, bytes]] = field(default_factory=dict)
+    sums: dict[int, dict[int, memoryview]] = field(default_factory=dict)
 
 
 class SeedServer:
@@ -75,6 +75,19 @@ class SeedServer:
     def __init__(self, derived: Derived) -> None:
         self._derived = derived
         self.state = ServerState(total=derived.pads.nothing())
+
+    def put_total(self, vector: Words) -> None:
+        """See `SecureSum.server_party`.
+
+        Raises:
+            ParameterError: The pads need memory of their own for the sum.
+        """
+        if not self._derived.pads.sums_in_place:
+            raise ParameterError(
+                "total: expected None, since lattice pads are not added up in words of the session, found an array. "
+                "Use stream pads for a sum in an array."
+            )
+        self.state.total = vector
 
     def open(self) -> dict[int, Message]:
         """Ask every client of the session."""
@@ -88,7 +101,7 @@ class SeedServer:
         padded_hash = derived.padded_hash(message.padded)
         entry = derived.entry(sender, padded_hash, hashes, b"".join(map(hash_of, boxes)))
         derived.signatures.check(signature, client=sender, purpose=ENTRY, payload=entry)
-        self.state.padded[sender], self.state.sealed[sender] = bytes(message.padded), bytes(message.sealed)
+        self.state.padded[sender], self.state.sealed[sender] = message.padded, bytes(message.sealed)
         self.state.hashes[sender], self.state.entries[sender] = padded_hash, entry
 
     @property
@@ -197,15 +210,12 @@ class SeedServer:
         self._check_weights(state.weights)
         entries = (state.entries[client] for client in state.contributors)
         state.root = derived.root(state.contributors, state.weights, entries)
-        weighted_sum(state.total, state.contributors, state.weights, self._add_padded)
+        padded = [state.padded[client] for client in state.contributors]
+        derived.pads.add_weighted(state.total, padded, state.weights)
         for client in state.offered:
             del state.padded[client], state.hashes[client], state.sealed[client]
         proposal = Proposal(state.contributors, state.weights)
         return {member: proposal for member in state.complaints if member not in found.left_out}
-
-    def _add_padded(self, total: Words, clients: Sequence[int]) -> None:
-        for client in clients:
-            self._derived.pads.add(total, self.state.padded[client])
 
     def take_agreement(self, sender: int, message: Agreement) -> None:
         """Check and keep a member's signature over the root (step 2)."""
@@ -257,7 +267,7 @@ class SeedServer:
             derived.pads.check_opening(sums[number], self.state.weights)
         self.state.claims[sender] = claims
         for number, data in sums.items():
-            self.state.sums.setdefault(number, {})[sender] = bytes(data)
+            self.state.sums.setdefault(number, {})[sender] = data
 
     def close_sums(self) -> Finish | Again:
         """Finish if the opening of each set is here; otherwise ask others for those that are missing.
@@ -303,13 +313,13 @@ class SeedServer:
                 found.append(member)
         return found
 
-    def _sum_of(self, number: int, claim: bytes) -> bytes | None:
+    def _sum_of(self, number: int, claim: bytes) -> memoryview | None:
         """Return a set's opening that a member which claims this has sent; None if there is none."""
         sent = self.state.sums.get(number, {})
         return next((sent[member] for member in self._claimants(number, claim) if member in sent), None)
 
     def _finished(self, decision: Decision) -> Finish:
-        derived, openings = self._derived, list[bytes]()
+        derived, openings = self._derived, list[memoryview]()
         for number, claim in enumerate(decision.claims):
             opening = self._sum_of(number, claim)
             if opening is None:

@@ -4,7 +4,7 @@ A client adds the pads of all its seeds to its vector. A set's opening is the su
 its weight. Sums are modulo 2^b, so openings and padded vectors are bit-packed vectors of the session.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -12,9 +12,11 @@ from protocols import packing
 from protocols.crypto.entropy import Entropy
 from protocols.crypto.keystream import Words, apply_masks, word_dtype
 from protocols.errors import MalformedMessage, ParameterError
+from protocols.lanes import Lanes
+from protocols.pieces import VectorReader, masked_pieces, spans
 from protocols.seeds.pads import Pads, SetKeys
-from protocols.seeds.weighting import add_weighted_masks
-from protocols.session import Session, Vector
+from protocols.seeds.weighting import WeightedMasks
+from protocols.session import Session
 
 
 class StreamPads(Pads):
@@ -23,6 +25,8 @@ class StreamPads(Pads):
     Raises:
         ParameterError: The modulus is not a power of two.
     """
+
+    sums_in_place = True
 
     def __init__(self, session: Session) -> None:
         if session.modulus & (session.modulus - 1):
@@ -42,15 +46,27 @@ class StreamPads(Pads):
         apply_masks(vector, [(np.add, key.pad) for key in keys])
         return self._packed(vector)
 
+    def padded_pieces(self, reader: VectorReader, keys: Sequence[SetKeys], entropy: Entropy) -> Iterator[memoryview]:  # noqa: ARG002  # As above.
+        """See `Pads.padded_pieces`."""
+        lanes = Lanes(length=self._length, modulus=self._modulus, headroom=False)
+        return masked_pieces(reader, lanes=lanes, masks=[(np.add, key.pad) for key in keys])
+
     def check_padded(self, padded: memoryview) -> None:
         """See `Pads.check_padded`."""
         self._check(padded, "padded vector")
 
     def opening(self, keys: Sequence[SetKeys], weights: Sequence[int]) -> bytes:
         """See `Pads.opening`."""
-        total = self.nothing()
-        add_weighted_masks(total, [key.pad for key in keys], weights)
-        return bytes(self._packed(total))
+        return b"".join(self.opening_pieces(keys, weights))
+
+    def opening_pieces(self, keys: Sequence[SetKeys], weights: Sequence[int]) -> Iterator[memoryview]:
+        """See `Pads.opening_pieces`."""
+        expected = self._length * self._word.itemsize
+        masks = WeightedMasks([key.pad for key in keys], weights, self._word, expected_bytes=expected)
+        for _, size in spans(self._length):
+            total = np.zeros(size, dtype=self._word)
+            masks.add(total)
+            yield self._packed(total)
 
     def opening_bytes(self, contributors: int) -> int:  # noqa: ARG002  # A sum is as long as a vector.
         """See `Pads.opening_bytes`."""
@@ -64,16 +80,31 @@ class StreamPads(Pads):
         """See `Pads.nothing`."""
         return np.zeros(self._length, dtype=self._word)
 
-    def add(self, total: Words, padded: bytes) -> None:
+    def add(self, total: Words, padded: bytes | memoryview) -> None:
         """See `Pads.add`."""
         packing.add_packed(total, padded, self._modulus)
 
-    def opened(self, total: Words, openings: Sequence[bytes], weights: Sequence[int]) -> Vector:  # noqa: ARG002  # As above.
-        """See `Pads.opened`."""
-        removed = self.nothing()
+    def add_weighted(self, total: Words, padded: Sequence[memoryview], weights: Sequence[int]) -> None:
+        """See `Pads.add_weighted`. With weights, it goes piece by piece, so that no second vector is in memory."""
+        if set(weights) <= {1}:
+            super().add_weighted(total, padded, weights)
+            return
+        for start, size in spans(self._length):
+            first, count = packing.packed_bytes(start, self._modulus), packing.packed_bytes(size, self._modulus)
+            some = [each[first : first + count] for each in padded]
+            super().add_weighted(total[start : start + size], some, weights)
+
+    def opened(self, total: Words, openings: Sequence[bytes | memoryview], weights: Sequence[int]) -> Words:  # noqa: ARG002  # As above.
+        """See `Pads.opened`. The total is overwritten with the sum, so that no second vector is in memory."""
+        self._negate(total)
         for opening in openings:
-            packing.add_packed(removed, opening, self._modulus)
-        return ((total - removed) & self._word.type(self._modulus - 1)).astype(np.uint64)
+            packing.add_packed(total, opening, self._modulus)
+        self._negate(total)
+        return total
+
+    def _negate(self, words: Words) -> None:
+        np.negative(words, out=words)
+        words &= self._word.type(self._modulus - 1)
 
     def _check(self, data: memoryview, what: str) -> None:
         try:

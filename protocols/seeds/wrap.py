@@ -28,7 +28,7 @@ def add(padded: Words, shares: Sequence[Secret]) -> None:
     add_mask(padded, key)
 
 
-def removed(total: Words, shares: Sequence[bytes], weights: Sequence[int]) -> Words:
+def removed(total: Words, shares: Sequence[bytes | memoryview], weights: Sequence[int]) -> Words:
     """Return a sum of wrapped vectors, each times its weight, without the wraps.
 
     Args:
@@ -42,7 +42,7 @@ def removed(total: Words, shares: Sequence[bytes], weights: Sequence[int]) -> Wo
     return wraps
 
 
-def _keys(shares: Sequence[bytes]) -> list[Secret]:
+def _keys(shares: Sequence[bytes | memoryview]) -> list[Secret]:
     """Return the exclusive or of byte strings, cut into keys."""
     joined = np.bitwise_xor.reduce([np.frombuffer(share, dtype=np.uint8) for share in shares])
     return [Secret(key.tobytes()) for key in joined.reshape(-1, KEY_BYTES)]

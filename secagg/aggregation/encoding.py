@@ -180,7 +180,7 @@ class Encoding(EncodingParameters):
             EncodingError: The shapes do not fit, or `arrays` is not a list of arrays.
             dp.errors.InvalidParameter: As from `encode`.
         """
-        update = self._as_arrays(arrays)
+        update = self.as_arrays(arrays)
         l2_norm(update)
         return update
 
@@ -231,7 +231,7 @@ class Encoding(EncodingParameters):
             EncodingError: Shapes, weight or rotation do not fit.
             dp.errors.InvalidParameter: An entry is NaN, infinite or no real number.
         """
-        update = self._as_arrays(arrays)
+        update = self.as_arrays(arrays)
         flat = np.concatenate([array.reshape(-1) for array in clip_l2(update, bound=self.clip_l2).arrays])
         share = self.checked_weight(weight)
         if share is not None:
@@ -244,10 +244,14 @@ class Encoding(EncodingParameters):
             )
         if self.kept is not None:
             rotated = clip_l2([rotated], bound=self.norm_bound).arrays[0]
+        self.scale(rotated)
+        return round_at_random(rotated, l2_bound=self.l2_sensitivity, entropy=entropy)
+
+    def scale(self, rotated: NDArray[np.float64]) -> None:
+        """Bound rotated coordinates, and divide them by the granularity, in place."""
         bound = self.coordinate_bound
         np.clip(rotated, -bound, bound, out=rotated)
         rotated /= self.granularity
-        return round_at_random(rotated, l2_bound=self.l2_sensitivity, entropy=entropy)
 
     def decode(
         self,
@@ -315,7 +319,12 @@ class Encoding(EncodingParameters):
                 f"{total.shape} and dtype {total.dtype}"
             )
 
-    def _as_arrays(self, arrays: object) -> list[NDArray[Any]]:
+    def as_arrays(self, arrays: object) -> list[NDArray[Any]]:
+        """Return an update as a list of arrays of the encoding's shapes, none of which is read.
+
+        Raises:
+            EncodingError: It is not such a list.
+        """
         if isinstance(arrays, Mapping | str | bytes) or not isinstance(arrays, Iterable):
             advice = ". Pass list(update.values())" if isinstance(arrays, Mapping) else ""
             raise EncodingError(f"the update: expected a list of arrays, found {type(arrays).__name__}{advice}")

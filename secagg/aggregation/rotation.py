@@ -13,13 +13,16 @@ import math
 from functools import lru_cache
 
 import numpy as np
+from cryptography.hazmat.primitives.hashes import SHAKE256, XOFHash
 from numpy.typing import NDArray
 
 from secagg.errors import EncodingError
 
 _LARGEST_BLOCK = 2**14
 _PADDING = 16
-_PIECE = 2**16  # The number of entries that are transformed at a time, a multiple of every block.
+PIECE = 2**16
+"""The number of entries that are transformed at a time, a multiple of every block."""
+
 FAILURE = 2.0**-40
 
 
@@ -44,10 +47,7 @@ class Rotation:
         self.dimension = dimension
         self.block = block_size(dimension)
         self.padded = padded_length(dimension)
-        bits = np.frombuffer(hashlib.shake_256(seed).digest(-(-self.padded // 8)), dtype=np.uint8)
-        self._signs = np.unpackbits(bits, count=self.padded).view(np.int8)
-        self._signs *= -2
-        self._signs += 1
+        self._signs = _signs(hashlib.shake_256(seed).digest(-(-self.padded // 8)), self.padded)
 
     def rotate(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
         """Rotate a vector of shape `(dimension,)` to shape `(padded,)`; the l2 norm is unchanged."""
@@ -67,12 +67,49 @@ class Rotation:
 
     def _transform(self, vector: NDArray[np.float64]) -> None:
         """Put the transform of a vector in its place, in pieces, so that no second vector is in memory."""
-        # H_B is the Kronecker product of two smaller ones: two matrix products instead of log2(B) passes.
-        rows = 1 << (self.block.bit_length() - 1) // 2
-        left, right = _hadamard(rows), _hadamard(self.block // rows)
-        for start in range(0, self.padded, _PIECE):
-            piece = vector[start : start + _PIECE]
-            piece[:] = (left @ piece.reshape(-1, rows, self.block // rows) @ right).reshape(-1)
+        for start in range(0, self.padded, PIECE):
+            _transform_piece(vector[start : start + PIECE], self.block)
+
+
+class PiecewiseRotation:
+    """The rotation of one vector that comes piece by piece, from its beginning: what `Rotation.rotate` returns.
+
+    Args:
+        dimension: Coordinates before padding, at least 1.
+        seed: Public bytes; the same for all parties.
+    """
+
+    def __init__(self, dimension: int, seed: bytes) -> None:
+        self._block, self._left = block_size(dimension), padded_length(dimension)
+        self._stream = XOFHash(SHAKE256(digest_size=-(-self._left // 8)))
+        self._stream.update(seed)
+
+    def rotate(self, piece: NDArray[np.float64]) -> None:
+        """Rotate the next `PIECE` coordinates of the padded vector, or all that are left, in their own memory.
+
+        Raises:
+            EncodingError: The piece has another length.
+        """
+        _check_shape(piece, min(PIECE, self._left))
+        self._left -= piece.size
+        piece *= _signs(self._stream.squeeze(-(-piece.size // 8)), piece.size)
+        _transform_piece(piece, self._block)
+
+
+def _signs(data: bytes, count: int) -> NDArray[np.int8]:
+    """Return a sign for each bit, from the most significant one of each byte on: -1 for a one, 1 for a zero."""
+    signs = np.unpackbits(np.frombuffer(data, dtype=np.uint8), count=count).view(np.int8)
+    signs *= -2
+    signs += 1
+    return signs
+
+
+def _transform_piece(piece: NDArray[np.float64], block: int) -> None:
+    """Put the transform of whole blocks in their place."""
+    # H_B is the Kronecker product of two smaller ones: two matrix products instead of log2(B) passes.
+    rows = 1 << (block.bit_length() - 1) // 2
+    left, right = _hadamard(rows), _hadamard(block // rows)
+    piece[:] = (left @ piece.reshape(-1, rows, block // rows) @ right).reshape(-1)
 
 
 def block_size(dimension: int) -> int:

@@ -5,7 +5,7 @@ on the integers themselves, so that privacy does not depend on floating-point er
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Final
 
@@ -40,18 +40,56 @@ def round_at_random(
     Raises:
         EncodingError: The given vector exceeds the bound even when rounded towards zero.
     """
+    rounded = np.empty(0, dtype=np.int64)
+    for rounding in roundings(scaled.size, l2_bound=l2_bound, entropy=entropy):
+        rounded = rounding.round(scaled)
+        if rounding.fits:
+            break
+    return rounded
+
+
+def roundings(length: int, *, l2_bound: float, entropy: Callable[[int], bytes]) -> "Iterator[Rounding]":
+    """Yield the tries of `round_at_random`, for a vector that comes piece by piece; stop at the first one that fits.
+
+    Raises:
+        EncodingError: As `round_at_random`, once the last try does not fit either.
+    """
     limit = math.floor(Fraction(l2_bound) ** 2)
     for _ in range(TRIES):
-        stream = keystream.Keystream(Secret(entropy(32)), expected_bytes=4 * scaled.size)
-        rounded, norm = _rounded(scaled, stream)
-        if norm <= limit:
-            return rounded
-    truncated = np.trunc(scaled).astype(np.int64)
-    if squared_norm(truncated) > limit:
+        yield Rounding(keystream.Keystream(Secret(entropy(32)), expected_bytes=4 * length), limit)
+    last = Rounding(None, limit)
+    yield last
+    if not last.fits:
         raise EncodingError(
             f"vector: expected an l2 norm of at most {l2_bound:g}, found one above it even when rounded towards zero"
         )
-    return truncated
+
+
+class Rounding:
+    """One try at rounding a vector, piece by piece; it has failed unless `fits` after the last piece.
+
+    Args:
+        coins: What rounds at random; None to round towards zero.
+        limit: The bound on the result's squared l2 norm.
+    """
+
+    def __init__(self, coins: keystream.Keystream | None, limit: int) -> None:
+        self._coins, self._limit, self._norm = coins, limit, 0
+
+    def round(self, scaled: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the next entries, rounded."""
+        if self._coins is None:
+            rounded = np.trunc(scaled).astype(np.int64)
+            norm = squared_norm(rounded)
+        else:
+            rounded, norm = _rounded(scaled, self._coins)
+        self._norm += norm
+        return rounded
+
+    @property
+    def fits(self) -> bool:
+        """Whether the norm of all pieces so far is within the bound."""
+        return self._norm <= self._limit
 
 
 def _rounded(scaled: NDArray[np.float64], coins: keystream.Keystream) -> tuple[NDArray[np.int64], int]:

@@ -21,6 +21,7 @@ from protocols import (
     SeedSum,
     available,
 )
+from protocols.codec import Message
 from protocols.machine import Client
 from protocols.secure_sum import Role
 from protocols.testing.scenario import Scenario
@@ -96,14 +97,14 @@ Record = Callable[..., None]
 def recording_afterwards(patch: pytest.MonkeyPatch) -> None:
     """The machine records the step when the party has made its reply."""
 
-    def reply(machine: Client, number: int, party: Any, request: bytes) -> bytes:
+    def answered(machine: Client, number: int, party: Any, request: bytes) -> Message:
         row = machine._steps[number]
-        answer = row.answer(party, machine._codec.decode(number, row.request, request))
+        answer: Message = row.answer(party, machine._codec.decode(number, row.request, request))
         if row.role is Role.CLIENT:
             machine._record_step(number, vector=row.sends_vector)
-        return machine._codec.encode(number, answer)
+        return answer
 
-    patch.setattr(Client, "_reply", reply)
+    patch.setattr(Client, "_answer", answered)
 
 
 def changed(patch: pytest.MonkeyPatch, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

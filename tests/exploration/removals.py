@@ -27,7 +27,7 @@ class Edit(NamedTuple):
 
 _CLIENT: Final = "protocols.pairwise.client"
 _MEET: Final = "PairwiseClient._meet_neighbours"
-_MASK: Final = "PairwiseClient.mask_input"
+_MASK: Final = "PairwiseClient._masks"
 _ACCEPT: Final = "PairwiseClient._accept"
 _REVEAL: Final = "PairwiseClient.reveal_confirmed_shares"
 _AGREED: Final = "self.state.root + self.state.members + self.state.survivors"
@@ -122,7 +122,7 @@ REMOVALS: Final[dict[Check | OpeningCheck, tuple[Edit, ...]]] = {
     Check.RECORD: (
         Edit(
             "protocols.machine.client",
-            "Client._reply",
+            "Client._checked",
             "if row.role is Role.CLIENT:",
             "if False:",
         ),

@@ -68,6 +68,7 @@ TRUSTED: Final = {
     "secagg.training.cohorts:draw_by_poisson": "randomness of this process",
     "secagg.transcripts.description:_committee_key": "a key, whose reading has targets; the cache may have it before",
     "secagg.storage.store:Store._fill": "a file that it has just made",
+    "secagg.storage.vector_files:SumFile": "a file of this process",
 }
 """Functions whose bytes nobody else chooses, and where these come from; each entry is the beginning of their names."""
 

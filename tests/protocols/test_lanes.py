@@ -65,6 +65,24 @@ def test_sums_are_exact_where_a_vector_has_more_words_than_a_piece() -> None:
     assert masked_sum(lanes, rows, 2) == [sum(column) % 2**17 for column in zip(*rows, strict=True)]
 
 
+@pytest.mark.parametrize("bits", [1, 3, 5, 7, 9, 10, 11, 12, 17, 20, 21, 8, 16, 30, 32, 64])
+@pytest.mark.parametrize("length", [1, 2, 5, 64, 1000, 50_001])
+def test_sum_whose_words_are_in_the_memory_of_its_vector_is_that_of_words_of_their_own(bits: int, length: int) -> None:
+    lanes = Lanes(length=length, modulus=2**bits, headroom=True)
+    vector = np.zeros(length, dtype=word_dtype(2**bits))
+    total, other = lanes.within(vector), lanes.nothing()
+    assert (total.shape, total.dtype) == (other.shape, other.dtype)
+    assert not total.any()
+    assert np.shares_memory(total, vector) or total.nbytes > vector.nbytes
+    generator = np.random.default_rng(bits)
+    for _ in range(3):
+        words = np.frombuffer(generator.bytes(total.nbytes), dtype=total.dtype)
+        total += words
+        other += words
+    lanes.unfold_into(total, vector)
+    assert np.array_equal(vector, lanes.unfold(other))
+
+
 def test_a_sum_that_leaves_the_range_moves_only_the_lane_above_it() -> None:
     """Lanes are 0 to 2, 3 to 5 and 6; the sum of entry 1 wraps around, and the one of entry 5 has no lane above it."""
     top = 2**20 - 1

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from dp.clipping.clip import clip_l2, clip_l2_per_layer, l2_norm, total_l2
+from dp.clipping.clip import clip_factor, clip_l2, clip_l2_per_layer, l2_norm, total_l2
 from dp.errors import InvalidParameter
 
 finite = st.floats(min_value=-1e300, max_value=1e300, allow_nan=False, width=64)
@@ -208,3 +208,24 @@ def test_clip_takes_a_subclass_for_the_plain_array_that_it_is() -> None:
     clipped = clip_l2([np.arange(4.0).reshape(2, 2).view(np.matrix)], bound=1.0)
     assert type(clipped.arrays[0]) is np.ndarray
     assert l2_norm(clipped.arrays) <= 1.0
+
+
+@given(updates, st.floats(min_value=1e-200, max_value=1e200))
+def test_clip_factor_of_pieces_scales_as_the_clip_of_the_whole_update(
+    update: list[NDArray[np.float64]], bound: float
+) -> None:
+    found, clipped = clip_factor(iter(update), bound=bound), clip_l2(update, bound=bound)
+    assert 0 <= found <= 1
+    assert found == pytest.approx(clipped.factor, rel=1e-12, abs=1e-300)
+    assert l2_norm([array * found for array in update]) <= bound * (1 + 1e-13)
+
+
+def test_clip_factor_refuses_what_the_clip_refuses() -> None:
+    with pytest.raises(InvalidParameter, match="expected finite entries"):
+        clip_factor([np.zeros(3), np.array([np.nan])], bound=1.0)
+    with pytest.raises(InvalidParameter, match="pieces: expected at least one, found none"):
+        clip_factor([], bound=1.0)
+    with pytest.raises(InvalidParameter, match="expected a global L2 norm within the float64 range"):
+        clip_factor([np.array([1.7e308])] * 2, bound=1.0)
+    with pytest.raises(InvalidParameter, match="bound"):
+        clip_factor([np.zeros(3)], bound=0.0)

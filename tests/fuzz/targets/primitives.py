@@ -20,7 +20,8 @@ from protocols.crypto.paillier.encryptor import Encryptor
 from protocols.crypto.paillier.partial_decryption import PartialDecryption, check_partial, decrypt_partially
 from protocols.crypto.paillier.public import InvalidCiphertext
 from protocols.crypto.secret import Secret
-from protocols.errors import DamagedSum, InputError, ParameterError, RemoteError
+from protocols.errors import DamagedSum, InputError, ParameterError, RefusedFrame, RemoteError
+from protocols.frames import PAYLOAD_BYTES, FrameReader, cut
 from protocols.identity import Roster, Signatures
 from protocols.lanes import Lanes
 from protocols.pairwise.messages import decode_clients, encode_clients
@@ -43,6 +44,7 @@ def entries() -> list[Entry]:
         *(Entry(f"packing/{modulus}", 40, partial(_packing, modulus)) for modulus in _MODULI),
         *(Entry(f"lanes/{modulus}", 40, partial(_lanes, modulus)) for modulus in (2**5, 2**21)),
         Entry("shamir", 60, _shamir),
+        Entry("frames", 60, _frames),
         Entry("bitmap", 200, _bitmap),
         Entry("roster", 60, _roster),
         Entry("signature", 20, _signature),
@@ -58,6 +60,28 @@ def entries() -> list[Entry]:
         Entry("paillier/partial-decryption", 20, _partial),
         Entry("paillier/partial-decryption-proof", 1, _partial_proof),
     ]
+
+
+def _frames(folder: Path) -> Target:
+    """Return the target of the last frame of a reply, after a first one that was taken."""
+    first, last = cut([bytes(PAYLOAD_BYTES + 20)], digest=bytes(32), sender=7, step=2)
+
+    def take(data: bytes) -> None:
+        reader = FrameReader(digest=bytes(32), sender=7, step=2, limit=2 * PAYLOAD_BYTES)
+        reader.take(first)
+        reader.take(data)
+        if data != last:
+            raise Finding("a frame is taken that is not the next one")
+        if not reader.complete:
+            raise Finding("the last frame does not end the reply")
+
+    return Target(
+        seeds=(last,),
+        run=take,
+        mutate=mutate_bytes,
+        refusals=(RefusedFrame,),
+        covers=("protocols.frames:FrameReader.take",),
+    )
 
 
 def _packing(modulus: int, folder: Path) -> Target:

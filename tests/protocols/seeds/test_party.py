@@ -19,8 +19,10 @@ from protocols.errors import (
     UnsafeOpening,
     UnsafeSession,
 )
+from protocols.frames import HEADER_BYTES
 from protocols.identity import Signatures
 from protocols.machine import Client
+from protocols.pieces import ArrayReader
 from protocols.replay import MemoryOpenings, Opened
 from protocols.seeds.derived import hash_of
 from protocols.seeds.messages import Certificate, Complaints, Entries, Proposal, SumShares
@@ -465,6 +467,30 @@ def test_member_that_is_asked_again_computes_only_what_it_is_asked_for(
         assert made == list(sets)
 
 
+def test_member_that_is_asked_again_in_frames_claims_what_it_has_claimed(
+    server: WilfulServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sums of the pads are made once to be claimed, and once more for each request that asks for them."""
+    machine, right = certified(server)
+    joined, made = b"".join(right[member] for member in MEMBERS[:3]), list[int]()
+    real = SeedParty._set_keys
+
+    def counted(self: SeedParty, place: int, number: int) -> Any:
+        made.append(number)
+        return real(self, place, number)
+
+    monkeypatch.setattr(SeedParty, "_set_keys", counted)
+    claims = list[bytes]()
+    for sets, again in (((0,), [0, 1, 2, 0]), ((), []), ((1,), [1]), ((0, 2), [0, 2])):
+        made.clear()
+        request = CODEC.encode(OPEN, Certificate(MEMBERS[:3], memoryview(joined), sets))
+        reply = b"".join(frame[HEADER_BYTES:] for frame in machine.frames(request))
+        assert made == again
+        claims.append(bytes(CODEC.decode(OPEN, SumShares, reply).claims))
+        assert machine.handle(request) == reply
+    assert len(set(claims)) == 1
+
+
 def test_closed_member_holds_no_secret_and_answers_nothing(server: WilfulServer) -> None:
     """Its last step repeats, so it would hold the seeds until its process ends. `close` must drop them."""
     machine, right = certified(server)
@@ -490,6 +516,27 @@ def test_member_that_is_a_client_without_a_part_forgets_its_vector_in_its_first_
     assert machine._party.state.vector.size
     machine.handle(run.requests[both])
     assert not machine._party.state.vector.size
+
+
+def test_member_that_is_a_client_without_a_part_forgets_where_its_vector_is() -> None:
+    scenario = seed_scenario(4, 1, clients=(*CLIENTS[:3], FIRST))
+    run, read = ProtocolRun(scenario), ArrayReader(np.zeros(scenario.session.length, dtype=np.uint16))
+    run.deliver({client: run.clients[client].handle(run.requests[client]) for client in CLIENTS[:3]})
+    machine = Client(
+        scenario.protocol,
+        scenario.session,
+        FIRST,
+        read,
+        entropy=repeatable_entropy(b"reader"),
+        terms=scenario.terms(FIRST),
+        keyholder=scenario.keyholder(FIRST),
+        clock=scenario.clock,
+    )
+    with pytest.raises(OrderError, match="Take a snapshot after it has sent it"):
+        machine.snapshot(SNAPSHOT_KEY)
+    machine.handle(run.requests[FIRST])
+    assert machine._party._reader is None
+    assert machine.snapshot(SNAPSHOT_KEY)
 
 
 def test_member_keeps_only_the_contributors_seeds_once_it_has_signed(server: WilfulServer) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from protocols import packing
+from protocols import packing, pieces
 from protocols.crypto.keystream import word_dtype
 from protocols.crypto.secret import Secret
 from protocols.errors import MalformedMessage, ParameterError
@@ -81,6 +81,33 @@ def test_pad_longer_than_one_buffer_is_the_same_stream() -> None:
     ]
 
 
+@EACH
+@pytest.mark.parametrize("weights", [(1, 1, 1, 1), (1, 5, 5, 2**16 + 1)])
+def test_pieces_of_an_opening_are_packed_sums_of_consecutive_entries(
+    modulus: int, weights: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE", 16)
+    found = list(pads_of(modulus, 37).opening_pieces(KEYS, weights))
+    assert len(found) == 3
+    columns = zip(*(expansion(key, 37, modulus) for key in KEYS), strict=True)
+    expected = [
+        sum(weight * word for weight, word in zip(weights, column, strict=True)) % modulus for column in columns
+    ]
+    assert unpacked(b"".join(found), 37, modulus) == expected
+
+
+@EACH
+def test_weighted_sum_of_padded_vectors_is_the_same_in_pieces(modulus: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pads, weights = pads_of(modulus, 37), (1, 5, 1, 3)
+    padded = [memoryview(pads.opening([key], (1,))) for key in KEYS]
+    expected = unpacked(pads.opening(KEYS, weights), 37, modulus)
+    for piece in (16, 64):
+        monkeypatch.setattr(pieces, "PIECE", piece)
+        total = pads.nothing()
+        pads.add_weighted(total, padded, weights)
+        assert [int(entry) % modulus for entry in total] == expected
+
+
 def test_sum_of_no_pads_is_zero() -> None:
     assert pads_of(2**16, 3).opening([], ()) == bytes(6)
 
@@ -94,7 +121,7 @@ def test_vector_comes_back_if_the_openings_of_all_sets_are_removed(modulus: int)
     pads.check_padded(padded)
     pads.add(total, bytes(padded))
     opened = pads.opened(total, [pads.opening([key], (1,)) for key in KEYS], (1,))
-    assert opened.dtype == np.uint64
+    assert opened.dtype == word_dtype(modulus)  # `Server` makes it uint64.
     assert opened.tolist() == before
 
 

@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secagg.aggregation.rotation import FAILURE, Rotation, block_size, flat_bound, float_error, padded_length
+from secagg.aggregation.rotation import (
+    FAILURE,
+    PIECE,
+    PiecewiseRotation,
+    Rotation,
+    block_size,
+    flat_bound,
+    float_error,
+    padded_length,
+)
 from secagg.errors import EncodingError
 
 SMALL = st.integers(1, 3000)
@@ -116,3 +125,16 @@ def test_rotation_refuses_other_shapes() -> None:
             rotation.rotate(vector)
     with pytest.raises(EncodingError, match=rf"expected shape \({rotation.padded},\) for the rotation"):
         rotation.restore(np.zeros(rotation.padded + 1))
+
+
+@pytest.mark.parametrize("dimension", [1, 5, 17, 2**14, 2**16, 2**16 + 1, 200_000])
+def test_rotation_of_pieces_is_the_rotation(dimension: int) -> None:
+    vector = drawn(dimension)
+    padded = np.zeros(padded_length(dimension))
+    padded[:dimension] = vector
+    rotation = PiecewiseRotation(dimension, b"seed")
+    for start in range(0, padded.size, PIECE):
+        rotation.rotate(padded[start : start + PIECE])
+    assert np.array_equal(padded, Rotation(dimension, b"seed").rotate(vector))
+    with pytest.raises(EncodingError, match=r"vector: expected shape \(0,\)"):
+        rotation.rotate(padded[:1])
