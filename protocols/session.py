@@ -233,6 +233,10 @@ class Session:
         """The values of `transcript` in MessagePack: a list of all of them, without the names."""
         return msgspec.msgpack.encode([value for _, values in Session.transcript(self) for value in values])
 
+    def no_vector(self) -> Words:
+        """Return no entries, in the words of the session's vectors."""
+        return np.empty(0, dtype=word_dtype(self.modulus))
+
     def checked(self, vector: ArrayLike) -> Words:
         """Check a client's input, and return a copy of it as words.
 
