@@ -19,14 +19,15 @@ demo: $(READY) ## Train a Keras model privately and securely on real digits, and
 test: $(READY) ## Run all tests.
 	$(BIN)/python -m pytest -n auto
 
-# What a change of code breaks first, on two idle cores in less than 90 seconds: no training, no command, no big integers.
+# What a change of code breaks first, on two idle cores in less than 90 seconds: no training, no command, no big integers,
+# no process of an engine.
 FAST_TESTS ?= tests/dp/accounting tests/dp/clipping tests/dp/ledger tests/dp/noise tests/protocols/crypto \
     tests/protocols/lightsecagg tests/protocols/pairwise tests/protocols/test_*.py tests/secagg/aggregation \
     tests/secagg/data tests/secagg/engines tests/secagg/privacy tests/secagg/simulation tests/secagg/storage \
     tests/secagg/training tests/test_module_list.py tests/test_repository.py tests/test_threat_model.py
 
 test-fast: $(READY) ## Run a fast part of the tests.
-	$(BIN)/python -m pytest -n auto -m "not slow" --ignore=tests/protocols/crypto/paillier $(FAST_TESTS)
+	$(BIN)/python -m pytest -n auto -m "not slow and not engine" --ignore=tests/protocols/crypto/paillier $(FAST_TESTS)
 
 # On a later Python, in an environment of its own: everything but example-level privacy, and of the conformance suite, which
 # no version of Python changes, the sums alone; no processes of engines. make test-3.12, make test-3.13.

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from benchmarks.machine import Machine
-from secagg.aggregation.encoding import Encoding, Weighting
+from secagg.aggregation.encoding import Encoding
 from secagg.aggregation.rotation import Rotation
 from secagg.aggregation.rounding import TRIES
+from secagg.aggregation.weighting import Weighting
 from secagg.errors import ModulusTooSmall
 
 VECTORS: Final = 1_000_000

@@ -1,10 +1,14 @@
 """What a party checks before it takes part in a session: the session itself, and its own terms."""
 
+from collections.abc import Sequence
+
+from protocols import pieces
 from protocols.crypto.integers import shown
+from protocols.crypto.secret import Secret
 from protocols.errors import ParameterError, UnsafeSession
 from protocols.replay import OpeningRecord, SessionRecord, check_cap
 from protocols.secure_sum import SecureSum
-from protocols.session import Session
+from protocols.session import ATTACHED_BYTES, Session
 from protocols.terms import ClientTerms, Keyholder
 
 
@@ -49,6 +53,24 @@ def check_admission(
         raise ParameterError(
             f"terms: expected none, since party {party} is not a client of the session, found a ClientTerms"
         )
+
+
+def check_attached(attached: Sequence[Secret], *, expected: int) -> None:
+    """Refuse secrets that a client attaches if there are not as many as expected, or one has another length."""
+    if len(attached) != expected:
+        raise ParameterError(f"attached: expected {expected} secrets, found {len(attached)}")
+    if any(type(each) is not Secret or len(each.reveal()) != ATTACHED_BYTES for each in attached):
+        raise ParameterError(f"attached: expected Secrets of {ATTACHED_BYTES} bytes each, found another value")
+
+
+def check_reader(protocol: SecureSum, session: Session, reader: pieces.VectorReader) -> None:
+    """Refuse a vector that is read piece by piece if the protocol does not do that, or it does not fit the session."""
+    if not protocol.takes_pieces:
+        raise ParameterError(
+            f"vector: expected an array, since {protocol.name} does not read vectors piece by piece, found a "
+            "VectorReader. Use an array, or one of the protocols that docs/how-to/large-models.md names."
+        )
+    pieces.check_reader(reader, length=session.length, modulus=session.modulus)
 
 
 def _as_client(protocol: SecureSum, session: Session, client: int, terms: ClientTerms | None) -> None:

@@ -35,16 +35,16 @@ def whole_clients(clients: int, fraction: object, name: str) -> int:
         ParameterError: The cohort's size or the fraction is out of range; the message names the fraction as `name`.
     """
     if type(clients) is not int or not 2 <= clients <= MAX_CLIENTS:
-        raise ParameterError(f"clients must be an int in [2, {MAX_CLIENTS}], not {shown(clients)}")
+        raise ParameterError(f"clients: expected an int in [2, {MAX_CLIENTS}], found {shown(clients)}")
     if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction < 1:
-        raise ParameterError(f"{name} must be a fraction in [0, 1), not {shown(fraction)}")
+        raise ParameterError(f"{name}: expected a fraction in [0, 1), found {shown(fraction)}")
     return math.floor((fraction + _RATE_ROUNDING) * clients)
 
 
 def check_cohort(clients: int, adversarial: float, dropout: float) -> None:
     """Raise `ParameterError` unless `clients` is at least 2 and both fractions are in [0, 1)."""
     if type(clients) is not int or clients < 2:
-        raise ParameterError(f"clients must be an int of at least 2, not {shown(clients)}")
+        raise ParameterError(f"clients: expected an int of at least 2, found {shown(clients)}")
     for name, fraction in (("adversarial", adversarial), ("dropout", dropout)):
         if type(fraction) not in (int, float) or not 0 <= fraction < 1:
-            raise ParameterError(f"{name} must be a fraction in [0, 1), not {shown(fraction)}")
+            raise ParameterError(f"{name}: expected a fraction in [0, 1), found {shown(fraction)}")

@@ -48,7 +48,7 @@ The number r depends on the protocol (`SecureSum.least_repliers`):
 """
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -323,18 +323,22 @@ def check_apart(contributors: Collection[int], earlier: Collection[int], minimum
         )
 
 
-def check_session(others: Collection[bytes], *, root: bytes, batches: bool) -> None:
+def check_session(
+    others: Mapping[bytes, tuple[int, ...]], contributors: tuple[int, ...], *, root: bytes, batches: bool
+) -> None:
     """Raise `SessionReused` if no other sum of a session may be opened with a key.
 
     Args:
-        others: The roots of the sums of the session that were opened with the key, this one not among them.
+        others: The sums of the session that were opened with the key, this one not among them: contributors by root.
+        contributors: The contributors of the sum.
         root: The root of the sum.
-        batches: Whether the session may have several sums.
+        batches: Whether the session may have several sums. None has the contributors of another one; that they have
+            none in common is left to `Opened.check`.
     """
-    if others and not (batches and root and all(others)):
+    if others and not (batches and root and all(others) and contributors not in others.values()):
         raise SessionReused(
             "session: expected one of which no sum was opened with this key, found one of which a sum was opened. Use "
-            "a new session."
+            "a new session; in a session with batches, propose clients that were in no sum of it."
         )
 
 
@@ -362,7 +366,8 @@ class MemoryOpenings:
         of_session = self._sessions.get((key, session_id), {})
         if root and root in of_session:
             return
-        check_session(of_session, root=root, batches=batches)
+        others = {its_root: earlier.contributors for its_root, earlier in of_session.items()}
+        check_session(others, contributors, root=root, batches=batches)
         of_context = self._contexts.get(context, [])  # Opened with any of the party's keys.
         for earlier in (*of_context, *of_session.values()):
             opened.check(earlier)

@@ -139,10 +139,10 @@ class Session:
             raise ParameterError("session_id: expected 16 to 64 bytes, found another value. Use os.urandom(16).")
         for name, data in (("context", self.context), ("parameters", self.parameters)):
             if type(data) is not bytes:
-                raise ParameterError(f"{name} must be bytes, not {type(data).__name__}")
+                raise ParameterError(f"{name}: expected bytes, found {type(data).__name__}")
         for name, value in (("threshold", self.threshold), ("length", self.length), ("modulus", self.modulus)):
             if type(value) is not int:
-                raise ParameterError(f"{name} must be an int, not {type(value).__name__}")
+                raise ParameterError(f"{name}: expected an int, found {type(value).__name__}")
         if type(self.clients) is not tuple or any(type(client) is not int for client in self.clients):
             raise ParameterError("clients: expected a tuple of ints, found another value")
         if len(set(self.clients)) != len(self.clients):
@@ -232,6 +232,10 @@ class Session:
     def hashed(self) -> bytes:
         """The values of `transcript` in MessagePack: a list of all of them, without the names."""
         return msgspec.msgpack.encode([value for _, values in Session.transcript(self) for value in values])
+
+    def no_vector(self) -> Words:
+        """Return no entries, in the words of the session's vectors."""
+        return np.empty(0, dtype=word_dtype(self.modulus))
 
     def checked(self, vector: ArrayLike) -> Words:
         """Check a client's input, and return a copy of it as words.

@@ -91,10 +91,10 @@ class ClientTerms:
                 f"{type(self.committee).__name__}"
             )
         if type(self.adversarial) not in (int, float) or not 0 <= self.adversarial < 1:
-            raise ParameterError(f"adversarial must be a fraction in [0, 1), not {shown(self.adversarial)}")
+            raise ParameterError(f"adversarial: expected a fraction in [0, 1), found {shown(self.adversarial)}")
         if type(self.minimum_contributors) is not int or self.minimum_contributors < 2:
             raise ParameterError(
-                f"minimum_contributors must be an int of at least 2, not {shown(self.minimum_contributors)}"
+                f"minimum_contributors: expected an int of at least 2, found {shown(self.minimum_contributors)}"
             )
 
     @property
@@ -164,7 +164,7 @@ class Keyholder:
             raise ParameterError("openings: expected an OpeningRecord, found an object without a method `record`")
         if type(self.minimum_contributors) is not int or self.minimum_contributors < 2:
             raise ParameterError(
-                f"minimum_contributors must be an int of at least 2, not {shown(self.minimum_contributors)}"
+                f"minimum_contributors: expected an int of at least 2, found {shown(self.minimum_contributors)}"
             )
 
     @property

@@ -13,9 +13,11 @@ TYPE_CHECKING = False  # Type checkers assume True; importing `typing` itself ta
 __version__: str
 
 if TYPE_CHECKING:
-    from secagg.aggregation.encoding import Encoding, Weighting
+    from secagg.aggregation.contribution import Contribution
+    from secagg.aggregation.encoding import Encoding
     from secagg.aggregation.long_updates import write_contribution
-    from secagg.aggregation.mean import Contribution, SecureMean
+    from secagg.aggregation.mean import SecureMean
+    from secagg.aggregation.weighting import Weighting
     from secagg.data.load import load_dataset
     from secagg.engines.base import Engine, PrivateTraining, Release, RoundPlan, RoundResult
     from secagg.engines.client import contribute
@@ -103,15 +105,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "secagg.aggregation.encoding": (
-        "Encoding",
-        "Weighting",
-    ),
+    "secagg.aggregation.contribution": ("Contribution",),
+    "secagg.aggregation.encoding": ("Encoding",),
     "secagg.aggregation.long_updates": ("write_contribution",),
-    "secagg.aggregation.mean": (
-        "Contribution",
-        "SecureMean",
-    ),
+    "secagg.aggregation.mean": ("SecureMean",),
+    "secagg.aggregation.weighting": ("Weighting",),
     "secagg.data.load": ("load_dataset",),
     "secagg.engines.base": (
         "Engine",

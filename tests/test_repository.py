@@ -1,5 +1,6 @@
 """What stands around the code agrees with it: make's targets, lock files, the citation, the public workflow."""
 
+import ast
 import re
 import subprocess
 import tomllib
@@ -13,6 +14,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 TARGETS = re.findall(r"^([a-z][a-z0-9.-]*%?):(?!=)", MAKEFILE, re.MULTILINE)
 INTERNAL = {"test-later"}
 """Targets that other targets call."""
+LONG = {"kills", "engine-kills", "faults", "engines", "rounding", "explore", "fuzz"}
+LONG |= {"audit", "audit-self-test", "audit-long", "audit-seeds"}
+"""Targets that check what `make test` has no time for."""
+MOST_LINES = 400
+MODULES = [path for package in ("dp", "protocols", "secagg") for path in sorted((ROOT / package).rglob("*.py"))]
 
 
 @pytest.mark.parametrize("target", [target for target in TARGETS if target not in INTERNAL])
@@ -53,3 +59,33 @@ def test_workflow_has_least_permissions_pinned_actions_and_targets_of_ours() -> 
     called = set(re.findall(r"run: make ([a-z-]+)$", workflow, re.MULTILINE))
     called |= set(re.findall(r"target: \[(.+)\]", workflow)[0].split(", "))
     assert {"lint", "test", "docs"} < called <= set(TARGETS)
+
+
+def test_workflow_runs_every_long_target_each_night() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert "schedule:\n    - cron:" in workflow
+    assert set(re.findall(r"target: \[(.+)\]", workflow)[0].split(", ")) == LONG
+
+
+def test_every_path_with_an_owner_exists() -> None:
+    owned = re.findall(r"^/(\S+) @", (ROOT / ".github" / "CODEOWNERS").read_text(encoding="utf-8"), re.MULTILINE)
+    assert owned
+    assert all((ROOT / path).exists() for path in owned)
+
+
+def test_no_module_is_longer_than_the_style_guide_allows() -> None:
+    lines = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8").count("\n") for path in MODULES}
+    assert len(lines) > MOST_LINES  # It has found the packages.
+    assert {path: count for path, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_every_test_of_an_attack_says_what_the_attacker_does() -> None:
+    files = [path for path in (ROOT / "tests").rglob("test_*.py") if "attack" in f"{path.parent.name}/{path.name}"]
+    assert len(files) > 20
+    tests = [
+        (path.name, node)
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    ]
+    assert [f"{name}::{node.name}" for name, node in tests if not ast.get_docstring(node)] == []

@@ -4,7 +4,6 @@ An account performs no I/O and reads no clock. Its records may come from an untr
 what `Ledger.reserve` and `Ledger.commit` could have written.
 """
 
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +30,7 @@ from dp.ledger.participants import Clients, checked_clients, decode_clients, enc
 from dp.ledger.participation import Accounting
 from dp.ledger.realised import check_cost
 from dp.ledger.records import Budget, Commitment, LedgerEntry, Record, Reservation
+from dp.ledger.replay import check_missing, check_salt, decoded_record
 from dp.ledger.rounds import Rounds
 from dp.ledger.rules import check_asked, check_contributors, check_count, check_event, check_realised
 
@@ -362,47 +362,29 @@ class Account:
         self.check_event(record.event)
         if (record.participants is None) != (self.rounds is None):
             raise InvalidReservation(f"{name}: expected participants if and only if the budget has a participation")
-        self._check_salt(record)
+        check_salt(record, self.budget)
         clients = self._clients_of(record)
         if self.rounds is not None:
             self.rounds.check_cap(name, self.rounds.checked(clients))
         return clients
 
-    def _check_salt(self, record: Reservation | Commitment) -> None:
-        if (record.salt is None) != (self.budget.towards is not Observer.READERS):
-            raise InvalidReservation(
-                f"reservation {record.number}: expected a salt if and only if clients are drawn in secret, found the "
-                "opposite"
-            )
-
     def _check_read_commitment(self, record: Commitment) -> None:
-        self._check_salt(record)
+        check_salt(record, self.budget)
         self.check_commitment(record.number, record.contributors, record.realised)
         asked = self._clients_of(self.reservations[record.number - 1])
         if self.rounds is None:
             if record.missing is not None:
                 raise InvalidReservation("expected nobody missing without a participation, found missing clients")
             return
-        missing = asked[:0] if record.missing is None else decode_clients(record.missing, size=self.budget.clients)
-        if record.missing is not None and not len(missing):
-            raise InvalidReservation("expected at least one missing client or none recorded, found an empty set")
-        if len(np.setdiff1d(missing, asked, assume_unique=True)):
-            raise InvalidReservation("expected missing clients that were asked, found one that was not")
-        if record.contributors != len(asked) - len(missing):
-            raise InvalidReservation(
-                f"expected the {len(asked) - len(missing)} contributors that were asked and are not missing, found "
-                f"{record.contributors}"
-            )
+        check_missing(record, asked, size=self.budget.clients)
 
     def _decode(self, position: int, body: bytes) -> Record:
         try:
-            record = _DECODER.decode(body)
-            json.loads(body, object_pairs_hook=_with_distinct_names)
+            return decoded_record(body)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise self._corrupt(
                 position, f"expected a record of this format, found another one ({printable(str(error))})"
             ) from None
-        return record
 
     def _costs_more(self, reserved: PrivacyEvent, realised: PrivacyEvent) -> bool:
         try:
@@ -413,16 +395,3 @@ class Account:
 
     def _corrupt(self, position: int, reason: str) -> LedgerCorrupt:
         return LedgerCorrupt(f"{self._name}: record {position}: {reason}")
-
-
-def _with_distinct_names(pairs: list[tuple[str, object]]) -> None:
-    """Refuse a name that is there twice: programs differ in which of its values they take.
-
-    Raises:
-        ValueError: There is one.
-    """
-    if len({name for name, _ in pairs}) < len(pairs):
-        raise ValueError("a name is there twice")
-
-
-_DECODER: Final[msgspec.json.Decoder[Record]] = msgspec.json.Decoder(Record)

@@ -13,7 +13,6 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,7 +20,7 @@ from typing import Self
 import msgspec
 
 from dp.checks import short_text
-from dp.errors import BudgetExceeded, LedgerClock, LedgerUnavailable
+from dp.errors import BudgetExceeded, LedgerUnavailable
 from dp.events import NeighbouringRelation, Observer, PrivacyEvent, PrivacyUnit
 from dp.figures import in_full, rounded_up_within
 from dp.ledger.description import Description
@@ -30,7 +29,7 @@ from dp.ledger.participants import encode_clients
 from dp.ledger.participation import Accounting, Participation
 from dp.ledger.realised import check_cost
 from dp.ledger.records import Clock, Commitment, Detail, Reservation, first_record, new_salt
-from dp.ledger.rules import check_realised
+from dp.ledger.rules import check_clock, check_realised
 from dp.ledger.sqlite_log import SqliteLog, ledger_path
 from dp.ledger.view import LedgerView, stale
 from dp.logger import LOGGER, refusals_logged
@@ -377,18 +376,8 @@ class Ledger(LedgerView):
                 used = rounded_up_within(found.used, 1.0)
                 LOGGER.info("%s. Used so far: %s of the budget of epsilon %s", done, used, budget)
 
-    def _check_clock(self, record: Reservation | Commitment) -> None:
-        behind_s = self._account.last_time_s - record.time_s
-        if behind_s > 0:
-            last = datetime.fromtimestamp(self._account.last_time_s, UTC).isoformat(timespec="milliseconds")
-            raise LedgerClock(
-                f"{self._log.name}: expected a clock that does not go back, found one {behind_s:.6g} s behind the "
-                f"last record, {last}. Set the clock and try again. If the time of that record is wrong, wait until "
-                "then, open the ledger with another `clock`, or create a ledger with what is left of the budget."
-            )
-
     def _append(self, record: Reservation | Commitment) -> None:
-        self._check_clock(record)
+        check_clock(self._log.name, record.time_s, last_s=self._account.last_time_s)
         # After an interruption between the two lines, memory and file would differ, so the next number would be wrong.
         try:
             body = msgspec.json.encode(record)

@@ -1,7 +1,9 @@
 """What a release must be, so that it may be reserved under a budget, and what it may become."""
 
+from datetime import UTC, datetime
+
 from dp.checks import integer_at_least
-from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation
+from dp.errors import IncompatibleEvent, InvalidParameter, InvalidReservation, LedgerClock
 from dp.events import Observer, PoissonSampledEvent, PrivacyEvent
 from dp.ledger.realised import check_noise, least_contributors
 from dp.ledger.records import Budget
@@ -135,4 +137,25 @@ def check_realised(name: str, reserved: PrivacyEvent, contributors: int, realise
         raise InvalidReservation(
             f"{name}: expected the noise of at most the {contributors} contributors, found a realised event that "
             f"counts on {least_contributors(realised)}. Give the event of the contributors that are in the sum."
+        )
+
+
+def check_clock(name: str, time_s: float, *, last_s: float) -> None:
+    """Refuse a record whose time is before that of the last one.
+
+    Args:
+        name: The name of the ledger in errors.
+        time_s: The time of the record, in seconds since 1970.
+        last_s: The time of the last record.
+
+    Raises:
+        LedgerClock: It is before.
+    """
+    behind_s = last_s - time_s
+    if behind_s > 0:
+        last = datetime.fromtimestamp(last_s, UTC).isoformat(timespec="milliseconds")
+        raise LedgerClock(
+            f"{name}: expected a clock that does not go back, found one {behind_s:.6g} s behind the "
+            f"last record, {last}. Set the clock and try again. If the time of that record is wrong, wait until "
+            "then, open the ledger with another `clock`, or create a ledger with what is left of the budget."
         )

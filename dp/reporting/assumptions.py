@@ -69,7 +69,7 @@ def assumptions(
         budget: The budget of the ledger.
         within: Whether all releases together, accounted again, are within the budget.
         supported: Whether no realised release may cost more than the reserved one.
-        hidden: Of each release, whether it does not say that the server saw single vectors.
+        hidden: For each release, whether it does not say that the server saw single vectors.
     """
     found, added_by = tuple(events), tuple(trusted)
     towards_readers = budget.towards is Observer.READERS

@@ -24,7 +24,7 @@ from dp.reporting.participation import (
     realised_events,
 )
 from dp.reporting.report import AtDelta, BudgetReport, ReportedRelease
-from dp.reporting.spending import counted, epsilons_after, epsilons_at, projected
+from dp.reporting.spending import epsilons_after, epsilons_at, event_counts, projected
 from dp.reporting.wording import in_words, sampling_rate, setting, trusts, without_amplification
 
 DELTAS: Final = tuple(10.0 ** (-1 - step / 4) for step in range(45))  # 1e-1 down to 1e-12
@@ -86,7 +86,7 @@ def _filtered(entries: Sequence[LedgerEntry], budget: Budget) -> _Figures:
 
 def _composed(entries: Sequence[LedgerEntry], budget: Budget, spent: Guarantee) -> _Figures:
     def account(events: Sequence[PrivacyEvent | None]) -> Guarantee:
-        return guarantee_of(counted(events), budget)
+        return guarantee_of(event_counts(events), budget)
 
     def after(events: Sequence[PrivacyEvent | None], whole: Guarantee) -> dict[int, float]:
         return epsilons_after(events, delta=budget.delta, total=whole.least_bound)
@@ -109,7 +109,7 @@ def _composed(entries: Sequence[LedgerEntry], budget: Budget, spent: Guarantee) 
         after=promised,
         realised_after=promised if same else after(found, realised),
         unamplified_after={} if unamplified is None else after(unsampled, unamplified),
-        profile=_profile(counted(charged), counted(unsampled), spent),
+        profile=_profile(event_counts(charged), event_counts(unsampled), spent),
     )
 
 
@@ -121,7 +121,7 @@ def _projection(
     event = entries[-1].reservation.event
     if spent.used is not None:
         return parts_projected(spent.used, event, further=further, budget=budget)
-    return projected(counted(charged_events(entries, budget)), event, further=further, budget=budget)
+    return projected(event_counts(charged_events(entries, budget)), event, further=further, budget=budget)
 
 
 def conditions(ledger: Ledger, spent: Guarantee) -> tuple[Assumption, ...]:

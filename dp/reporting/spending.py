@@ -38,7 +38,7 @@ def epsilons_after(events: Sequence[PrivacyEvent | None], *, delta: float, total
     so_far, done = QuickTotal.of({}), 0
     positions = evenly_spaced(len(events))
     for position in (positions[index] for index in evenly_spaced(len(positions), _figures(events, len(positions)))):
-        so_far = so_far.plus(counted(events[done : position + 1]))
+        so_far = so_far.plus(event_counts(events[done : position + 1]))
         done = position + 1
         # A figure on the coarser grid may be above the later total, which bounds it too.
         found[position] = total if done == len(events) else min(total, so_far.epsilon(delta))
@@ -79,14 +79,14 @@ def epsilons_at(events: Mapping[PrivacyEvent, int], deltas: Sequence[float]) -> 
     return {at: total.epsilon(at) for at in deltas}
 
 
-def counted(events: Iterable[PrivacyEvent | None]) -> Counter[PrivacyEvent]:
+def event_counts(events: Iterable[PrivacyEvent | None]) -> Counter[PrivacyEvent]:
     """Return how often each event is added."""
     return Counter(event for event in events if event is not None)
 
 
 def _figures(events: Sequence[PrivacyEvent | None], most: int) -> int:
     """Return the number of releases for which a curve is computed, `most` if that is quick."""
-    counts = counted(events)
+    counts = event_counts(events)
     if not QuickTotal.of(counts).takes_long:
         return most
     return max(LEAST_COMPOSITIONS, COMPOSITIONS // len(single_release_counts(counts)))

@@ -136,7 +136,7 @@ def setting(events: Iterable[PrivacyEvent], trusted: Iterable[Trust | None], *, 
     Args:
         events: The event of each release.
         trusted: Who added the noise of each release, None if that is not known.
-        hidden: Of each release, whether it does not say that the server saw single vectors.
+        hidden: For each release, whether it does not say that the server saw single vectors.
     """
     parts = dict.fromkeys(
         _setting(single(event), trust, hidden=unseen)

@@ -172,7 +172,7 @@ def _check_installed() -> None:
     if not _IS_HERE:
         raise MissingHpke(
             "cryptography: expected version 49 or later, which has HPKE with ML-KEM-768, found version "
-            f"{cryptography.__version__}. The protocol seeds needs it: pip install 'cryptography>=49'"
+            f"{cryptography.__version__}. The protocol seeds needs it. Install cryptography>=49."
         )
 
 

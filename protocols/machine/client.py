@@ -5,27 +5,24 @@ import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NoReturn
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from protocols import frames, snapshot
-from protocols.admission import check_admission
+from protocols.admission import check_admission, check_attached, check_reader
 from protocols.codec import Codec, Message
 from protocols.crypto import sealing
 from protocols.crypto.entropy import Entropy, checked
-from protocols.crypto.keystream import Words, word_dtype
 from protocols.crypto.secret import Secret
 from protocols.errors import (
     DamagedSnapshot,
     InputError,
     OrderError,
-    ParameterError,
 )
 from protocols.logger import LOGGER
-from protocols.pieces import VectorReader, check_reader
+from protocols.pieces import VectorReader
 from protocols.replay import NO_IDENTITY, OpeningRecord, SessionRecord, client_key
 from protocols.secure_sum import Role, SecureSum
-from protocols.session import ATTACHED_BYTES, Participant, Session
+from protocols.session import Participant, Session
 from protocols.terms import ClientTerms, Keyholder
 
 
@@ -90,14 +87,10 @@ class Client:
         protocol.check_time(session, clock())
         if (vector is None) != (client not in session.clients):
             raise InputError("vector: expected one for a client, and None for any other party, found the opposite")
-        expected = 0 if vector is None else len(session.attached)
-        if len(attached) != expected:
-            raise ParameterError(f"attached: expected {expected} secrets, found {len(attached)}")
-        if any(type(each) is not Secret or len(each.reveal()) != ATTACHED_BYTES for each in attached):
-            raise ParameterError(f"attached: expected Secrets of {ATTACHED_BYTES} bytes each, found another value")
-        words, reader = _no_vector(session), None
+        check_attached(attached, expected=0 if vector is None else len(session.attached))
+        words, reader = session.no_vector(), None
         if isinstance(vector, VectorReader):
-            _check_reader(protocol, session, vector)
+            check_reader(protocol, session, vector)
             reader = vector
         elif vector is not None:
             words = session.checked(vector)
@@ -386,7 +379,7 @@ class Client:
         protocol.check_time(session, clock())
         participant = Participant(
             client=kept.owner,
-            vector=_no_vector(session),
+            vector=session.no_vector(),
             attached=(),
             terms=terms,
             keyholder=keyholder,
@@ -404,16 +397,3 @@ def _forget(party: Any, error: BaseException) -> None:
     """Clear a party, and the frames that an error has passed: the traceback keeps both alive."""
     vars(party).clear()
     traceback.clear_frames(error.__traceback__)
-
-
-def _check_reader(protocol: SecureSum, session: Session, reader: VectorReader) -> None:
-    if not protocol.takes_pieces:
-        raise ParameterError(
-            f"vector: expected an array, since {protocol.name} does not read vectors piece by piece, found a "
-            "VectorReader. Use an array, or one of the protocols that docs/how-to/large-models.md names."
-        )
-    check_reader(reader, length=session.length, modulus=session.modulus)
-
-
-def _no_vector(session: Session) -> Words:
-    return np.empty(0, dtype=word_dtype(session.modulus))

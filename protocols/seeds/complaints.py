@@ -17,6 +17,7 @@ from typing import Final
 from protocols.errors import RemoteError
 from protocols.secure_sum import Complaint
 from protocols.seeds.party import Reason
+from protocols.seeds.weighting import rare_weights
 
 MOST_COMPLAINTS: Final = 0.1
 """The share of the clients up to which a member's complaints never make the server leave out the member."""
@@ -40,14 +41,14 @@ class Judgement:
 
 
 def judged(
-    complaints: Mapping[int, Mapping[int, int]], clients: Collection[int], *, threshold: int, needed: int
+    complaints: Mapping[int, Mapping[int, int]], clients: Mapping[int, int], *, threshold: int, needed: int
 ) -> Judgement:
     """Return who contributes, and which members are left out.
 
     Args:
         complaints: For each member that has answered, by client, the value of a `Reason`.
-        clients: The clients that have sent a message.
-        threshold: The least number of contributors.
+        clients: The clients that have sent a message, with their weights.
+        threshold: The least number of contributors, and of those of each weight that occurs.
         needed: The least number of members that must be left.
 
     Raises:
@@ -66,11 +67,11 @@ def judged(
     loud = sorted((member for member in complaints.keys() - culprits if len(complaints[member]) > most),
                   key=lambda member: (len(complaints[member]), -member))  # fmt: skip
     excluded = _excluded(complaints, left_out)
-    while loud and len(clients) - len(excluded) < threshold and len(complaints) - len(left_out) > needed:
+    while loud and _too_few(clients, excluded, threshold) and len(complaints) - len(left_out) > needed:
         left_out.add(loud.pop())
         excluded = _excluded(complaints, left_out)
     return Judgement(
-        contributors=tuple(sorted(set(clients) - excluded)),
+        contributors=tuple(sorted(clients.keys() - excluded)),
         excluded=frozenset(excluded),
         left_out=frozenset(left_out),
         culprits=culprits,
@@ -89,6 +90,11 @@ def listed(complaints: Mapping[int, Mapping[int, int]]) -> tuple[Complaint, ...]
         for member, told in sorted(complaints.items())
         for client, reason in sorted(told.items())
     )
+
+
+def _too_few(clients: Mapping[int, int], excluded: Collection[int], threshold: int) -> bool:
+    weights = [weight for client, weight in clients.items() if client not in excluded]
+    return len(weights) < threshold or bool(rare_weights(weights, threshold))
 
 
 def _excluded(complaints: Mapping[int, Mapping[int, int]], left_out: Collection[int]) -> set[int]:

@@ -48,7 +48,7 @@ class Reason(IntEnum):
     knows that the member, or the connection to it, is at fault."""
 
     DOES_NOT_OPEN = 2
-    """The box does not open. The client, or the member that says so, breaks the rules."""
+    """The box cannot be decrypted. The client, or the member that says so, breaks the rules."""
 
     SEED_DIFFERS = 3
     """A seed in the box does not have its hash. The client, or the member that says so, breaks the rules."""

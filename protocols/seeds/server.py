@@ -141,6 +141,7 @@ class SeedServer:
         self.state.hashes |= other.hashes
         self.state.sealed |= other.sealed
         self.state.entries |= other.entries
+        self.state.chosen |= other.chosen
 
     def close_inputs(self) -> dict[int, Message]:
         """Send each member its part of every client's message, of those that no batch before has offered."""
@@ -197,7 +198,8 @@ class SeedServer:
                 complaint.reason,
             )
         threshold = derived.session.threshold
-        found = judged(state.complaints, state.offered, threshold=threshold, needed=derived.quorum)
+        offered = dict(zip(state.offered, self._weights(state.offered), strict=True))
+        found = judged(state.complaints, offered, threshold=threshold, needed=derived.quorum)
         state.contributors = found.contributors
         if len(state.contributors) < threshold:
             raise TooFewSurvivors(

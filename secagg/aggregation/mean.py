@@ -13,7 +13,7 @@ released means. With `Trust.CENTRAL` it does not hold against the server, which 
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import msgspec
@@ -25,31 +25,20 @@ from dp.events import PrivacyEvent, Trust
 from protocols import Committee, Roster, Secret, SecureSum, Session
 from protocols.errors import ParameterError
 from secagg.aggregation.cohort import cohort_of
-from secagg.aggregation.encoding import Decoded, Encoding, Weighting
+from secagg.aggregation.contribution import Contribution
+from secagg.aggregation.encoding import Decoded, Encoding
 from secagg.aggregation.lattice import fit_with_noise
 from secagg.aggregation.modulus_bits import AUTO, ModulusBits
 from secagg.aggregation.residues import reduced
 from secagg.aggregation.rotation import Rotation
 from secagg.aggregation.rounding_factor import rounding_factor
+from secagg.aggregation.weighting import Weighting
 from secagg.checks import plain_integer
 from secagg.client_errors import naming
 from secagg.errors import EncodingError
 from secagg.privacy.noise import Noise, NoiseTerms, Sample, Target, draw_noise, opening_rules, surplus
 
-__all__ = ["Contribution", "SecureMean", "Target"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contribution:
-    """A client's input to the protocol.
-
-    Attributes:
-        vector: Shape `(length,)`, uint64, entries in [0, modulus).
-        attached: The secrets that the session asks for; none unless noise may be removed.
-    """
-
-    vector: NDArray[np.uint64] = field(repr=False)
-    attached: tuple[Secret, ...] = ()
+__all__ = ["SecureMean", "Target"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ def deal_on_terminal(out: Path, *, members: int, threshold: int, bits: int, allo
         out: The folder of the files; empty, or made.
         members: 2 to 64.
         threshold: Number of members that open a sum, more than half of them.
-        bits: Of n, even.
+        bits: The number of bits of n, even.
         allow_112_bit_security: Allow fewer than 3072 bits, of at least 2048.
 
     Raises:
@@ -107,7 +107,7 @@ def _fewer(shared: int) -> str:
 
 @contextmanager
 def _progress(bits: int) -> Iterator[Callable[[int, int], None]]:
-    """A bar over the candidates that are expected for two primes; a search may well take twice as many, or half."""
+    """Show a bar over the candidates that are expected for two primes; a search may take twice as many, or half."""
     expected, console = 2 * expected_candidates(bits), Console(stderr=True)
     if not shows_bars(console):
         yield _lines(expected)
@@ -131,7 +131,7 @@ def _progress(bits: int) -> Iterator[Callable[[int, int], None]]:
 
 
 def _lines(expected: float) -> Callable[[int, int], None]:
-    """A line for each prime that is found, and one from time to time."""
+    """Return a function that shows a line for each prime that is found, and one from time to time."""
     told, told_s = -1, time.monotonic()
 
     def observe(tested: int, found: int) -> None:

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from secagg.runs.fields import EXAMPLE_LEVEL_DEFAULTS, POISSON_DEFAULTS, SettingFields
+from secagg.runs.dependent_defaults import EXAMPLE_LEVEL_DEFAULTS, POISSON_DEFAULTS
+from secagg.runs.fields import SettingFields
 from secagg.runs.settings import Setting, describe
 
 

@@ -86,7 +86,7 @@ def train_on_terminal(
 
 
 def _folder(out: Path | None, settings: dict[str, Any]) -> RunFolder:
-    """The run's folder: the one that is named, or that of the data set."""
+    """Return the run's folder: the one that is named, or that of the data set."""
     if out is not None:
         return RunFolder(expanded(out))
     dataset = str(settings.get("dataset", TrainingConfig().dataset))
@@ -151,7 +151,7 @@ def _warnings_shown(console: Console) -> Iterator[None]:
 def _run(
     prepared: Prepared, folder: RunFolder, *, resume: bool, console: Console, recorder: Recorder | None = None
 ) -> Summary:
-    """The run and its report."""
+    """Make the run and its report, and return its summary."""
     rounds = folder.goal(prepared.config)
     _say(console, _plan_line(prepared, rounds))
     for warning in prepared.cohort.warnings:
@@ -178,7 +178,7 @@ def _run(
 
 
 def _earlier_line(prepared: Prepared, folder: RunFolder, left: int) -> str:
-    """What earlier runs in the folder cost together with this one, once it has ended."""
+    """Return what earlier runs in the folder cost together with this one, once it has ended."""
     planned = None if prepared.event is None else {prepared.event: left}
     return EarlierLedgers.of(folder.path, planned=planned).in_words(private=prepared.config.private)
 
@@ -272,14 +272,14 @@ def _plan_line(prepared: Prepared, rounds: int) -> str:
 
 
 def _compression_in_words(encoding: Encoding) -> str:
-    """How many of the rotated coordinates are sent; nothing if all are."""
+    """Return how many of the rotated coordinates are sent; nothing if all are."""
     if encoding.kept is None:
         return ""
     return f" ({encoding.kept:,} of {encoding.block:,} in each block, a public random subset)"
 
 
 def _cohort_in_words(config: TrainingConfig) -> str:
-    """How many clients a round asks, and how often one client; nothing if a round asks all."""
+    """Return how many clients a round asks, and how often one client; nothing if a round asks all."""
     if config.cohort is None:
         return ""
     if config.by_poisson:
@@ -288,7 +288,7 @@ def _cohort_in_words(config: TrainingConfig) -> str:
 
 
 def summary_table(summary: Summary, folder: RunFolder) -> Table:
-    """The end of a run at a glance."""
+    """Return the end of a run at a glance."""
     dataset = Path(summary.dataset).name if is_archive(summary.dataset) else summary.dataset
     title = _shown(f"{dataset}, {summary.clients} clients, {summary.protocol}")
     table = Table(title=title, show_header=False)
@@ -359,7 +359,7 @@ def _add_cost(table: Table, summary: Summary) -> None:
 
 
 def _asked(summary: Summary) -> str:
-    """How many clients a round asks, and in how many rounds clients were asked."""
+    """Return how many clients a round asks, and in how many rounds clients were asked."""
     cohort, cap = f"{summary.cohort:,} of {summary.clients:,} clients", f", at most {_times(summary.cap)}"
     words = {
         Draw.IN_TURN: f"{cohort}, in turn{cap}",

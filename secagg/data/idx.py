@@ -86,7 +86,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
 
 
 def _read(stream: gzip.GzipFile, most: int) -> bytes:
-    """Return at most so many bytes; memory grows with what is there, not with what a header announces."""
+    """Return at most this number of bytes; memory grows with what is there, not with what a header announces."""
     pieces, left = [], most
     while left and (piece := stream.read(min(left, _PIECE_BYTES))):
         pieces.append(piece)

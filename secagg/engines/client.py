@@ -6,8 +6,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from secagg.aggregation.encoding import Weighting
-from secagg.aggregation.mean import Contribution
+from secagg.aggregation.contribution import Contribution
+from secagg.aggregation.weighting import Weighting
 from secagg.engines.base import RoundPlan
 
 

@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from protocols import ClientTerms, Committee, Keyholder, Roster, SecureSum, Session
 from protocols.admission import check_admission
 from protocols.errors import UnsafeSession
-from secagg.aggregation.encoding import Encoding, Weighting
+from secagg.aggregation.encoding import Encoding
 from secagg.aggregation.mean import SecureMean
+from secagg.aggregation.weighting import Weighting
 from secagg.checks import listed
 from secagg.client_errors import naming
 from secagg.errors import ConfigurationError

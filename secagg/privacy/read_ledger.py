@@ -18,7 +18,7 @@ from dp.reporting.assumptions import State
 from dp.reporting.collect import conditions
 from dp.reporting.filters import whole_limit
 from dp.reporting.participation import charged_events
-from dp.reporting.spending import counted
+from dp.reporting.spending import event_counts
 from dp.reporting.wording import amount
 
 
@@ -61,7 +61,7 @@ class ReadLedger:
                 budget=ledger.budget,
                 spent=spent,
                 releases=len(entries),
-                charged=counted(charged_events(entries, ledger.budget)),
+                charged=event_counts(charged_events(entries, ledger.budget)),
                 head=ledger.head,
                 failed=tuple(each.text for each in conditions(ledger, spent) if each.state is State.FAILED),
                 planned={},

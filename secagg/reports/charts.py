@@ -70,7 +70,7 @@ def epsilon(rounds: Sequence[RoundRecord], *, budget: float, delta: float) -> Ch
 
 
 def used(rounds: Sequence[RoundRecord], *, budget: float) -> Chart:
-    """The part of the budget that a filter has charged, by round; of a round without it, none is shown."""
+    """Return a chart of the part of the budget that a filter has charged, by round; without it, a round has none."""
     known = [record for record in rounds if record.used is not None]
     numbers, parts = _numbers(known), [100 * (record.used or 0.0) for record in known]
 
@@ -176,7 +176,7 @@ def _runs(
 
 
 def _limit(axes: "Axes", scheme: Scheme, y: float, words: str, *, below: bool = False) -> None:
-    """A dashed horizontal line, with its words at the left end."""
+    """Draw a dashed horizontal line, with its words at the left end."""
     axes.axhline(y, color=scheme.limit, linewidth=1.4, linestyle=_DASHES)
     axes.annotate(
         words,
@@ -199,7 +199,7 @@ def _columns(
     span: tuple[float, float] = (-0.4, 0.4),
     **style: Any,
 ) -> None:
-    """A column for each round, all of them one path, so that a thousand rounds stay a small drawing.
+    """Draw a column for each round, all of them one path, so that a thousand rounds stay a small drawing.
 
     Args:
         axes: Drawn on.
@@ -207,7 +207,7 @@ def _columns(
         tops: One height each; NaN leaves the column out.
         base: One lower end each; by default 0.
         span: Left and right edge, from the round's number, in units of the way from one round to the next.
-        style: Of the patch.
+        style: The style of the patch.
     """
     numbers = np.array(_numbers(rounds), dtype=float)
     apart = numbers[1] - numbers[0] if len(numbers) > 1 else 1.0

@@ -14,7 +14,7 @@ _MULTIPLES: Final[Mapping[str, Sequence[tuple[str, float]]]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class CostRow:
     """One line of the table of costs: for one round that released a mean, and for all of them."""
 
     what: str
@@ -22,11 +22,11 @@ class Cost:
     in_all: str
 
 
-def costs(rounds: Sequence[RoundRecord], *, clients: int) -> tuple[Cost, ...]:
-    """The costs of a run's rounds; those that released nothing have none recorded.
+def costs(rounds: Sequence[RoundRecord], *, clients: int) -> tuple[CostRow, ...]:
+    """Return the costs of a run's rounds; those that released nothing have none recorded.
 
     Args:
-        rounds: Of the run.
+        rounds: The rounds of the run.
         clients: The number that a round asks.
     """
     released = [record for record in rounds if record.contributors]
@@ -56,13 +56,13 @@ def costs(rounds: Sequence[RoundRecord], *, clients: int) -> tuple[Cost, ...]:
     )
 
 
-def _line(what: str, values: Sequence[float], unit: str) -> Cost:
+def _line(what: str, values: Sequence[float], unit: str) -> CostRow:
     total = math.fsum(values)
-    return Cost(what=what, a_round=quantity(total / max(1, len(values)), unit), in_all=quantity(total, unit))
+    return CostRow(what=what, a_round=quantity(total / max(1, len(values)), unit), in_all=quantity(total, unit))
 
 
 def quantity(value: float, unit: str) -> str:
-    """A value, at least 0, in the unit's multiple that reads best: 5170 "B" is "5.17 kB"."""
+    """Return a value, at least 0, in the unit's multiple that reads best: 5170 "B" is "5.17 kB"."""
     multiples = _MULTIPLES[unit]
     symbol, size = next((multiple for multiple in multiples if value >= multiple[1]), multiples[-1])
     scaled = value / size

@@ -15,7 +15,7 @@ PATTERN: Final = "ledger*.sqlite"
 
 
 def beside(ledger: Path) -> tuple[Path, ...]:
-    """The other ledgers of a run's folder, by name; none where the file is not named as a run's ledger is."""
+    """Return the other ledgers of a run's folder, by name; none where the file is not named as a run's ledger is."""
     if not ledger.match(PATTERN):
         return ()
     return tuple(sorted(path for path in ledger.parent.glob(PATTERN) if path.name != ledger.name and path.is_file()))
@@ -28,7 +28,7 @@ def with_earlier(report: BudgetReport, ledger: Path) -> BudgetReport:
     only one and that nothing else was released have failed.
 
     Args:
-        report: Of the ledger.
+        report: The report of the ledger.
         ledger: The file.
     """
     others = beside(ledger)

@@ -29,7 +29,7 @@ from secagg.privacy.example_level import ExampleLevel
 from secagg.privacy.noise import in_words
 from secagg.reports import charts
 from secagg.reports.committee import answers_in_words, committee_in_words
-from secagg.reports.costs import Cost, costs, quantity
+from secagg.reports.costs import CostRow, costs, quantity
 from secagg.reports.earlier_ledgers import with_earlier
 from secagg.reports.wording import assumed_server, protection, rounding_in_words
 from secagg.runs.comparison import PLAIN, WITHOUT_NOISE, ComparedRound
@@ -52,12 +52,12 @@ _FEW_TIMES: Final = 10  # below, a whole number would say little
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class AccuracyRow:
     """The accuracy that a run ended with.
 
     Attributes:
-        name: Of the run, in words.
-        accuracy: Of its final model, in [0, 1].
+        name: The name of the run, in words.
+        accuracy: The accuracy of its final model, in [0, 1].
         points: Accuracy above (or, negative, below) that of the run itself, in percentage points.
         compared: Whether it is of a run that is only compared with, and so never private.
     """
@@ -106,7 +106,7 @@ class RunReport:
 
     @classmethod
     def of(cls, folder: RunFolder, prepared: Prepared, summary: Summary) -> "RunReport":
-        """The report of a run that has ended, from its folder and from what it was prepared as.
+        """Return the report of a run that has ended, from its folder and from what it was prepared as.
 
         Raises:
             CheckpointError: The folder is damaged.
@@ -155,14 +155,14 @@ class RunReport:
         return self.config.trust if self.example_level is None else Trust.LOCAL
 
     @property
-    def outcomes(self) -> tuple[Outcome, ...]:
+    def outcomes(self) -> tuple[AccuracyRow, ...]:
         """Final accuracies: of the run, of those it is compared with, and of the untrained model."""
         own = self.summary.accuracy
         found = {self.name: own} | {_NAMES.get(kind, kind): value for kind, value in self.summary.compared.items()}
         found["before training"] = self.summary.accuracy_before
         compared = {_NAMES.get(kind, kind) for kind in self.summary.compared}
         return tuple(
-            Outcome(name=name, accuracy=value, points=100 * (value - own), compared=name in compared)
+            AccuracyRow(name=name, accuracy=value, points=100 * (value - own), compared=name in compared)
             for name, value in found.items()
         )
 
@@ -285,7 +285,7 @@ class RunReport:
         return not self.config.by_poisson
 
     @property
-    def costs(self) -> tuple[Cost, ...]:
+    def costs(self) -> tuple[CostRow, ...]:
         """What secure aggregation cost, local training left out; rounds that released nothing have no cost recorded."""
         return costs(self.rounds, clients=self.config.asked)
 
@@ -358,7 +358,7 @@ class RunReport:
 
 
 def _of_this_page(budget: BudgetReport, summary: Summary) -> BudgetReport:
-    """The report of a ledger for a page that also shows results of runs without noise, which it must then say."""
+    """Return the report of a ledger for a page that must also name its runs without noise."""
     if not summary.compared:
         return budget
     runs = "run" if len(summary.compared) == 1 else "runs"
@@ -375,18 +375,18 @@ def _of_this_page(budget: BudgetReport, summary: Summary) -> BudgetReport:
 
 
 def _number(value: float) -> str:
-    """A setting as it was given, never rounded."""
+    """Return a setting as it was given, never rounded."""
     return "inf" if math.isinf(value) else in_full(value)
 
 
 def _part_of(encoding: Encoding) -> str:
-    """How many of the rotated coordinates are sent; nothing if all are."""
+    """Return how many of the rotated coordinates are sent; nothing if all are."""
     if encoding.kept is None:
         return ""
     return f", a public random {encoding.kept:,} of every {encoding.block:,} rotated coordinates, fresh in each round"
 
 
 def _power(modulus: int) -> str:
-    """A modulus as a reader knows it: 2^24, or less a little."""
+    """Return a modulus as a reader knows it: 2^24, or less a little."""
     bits = (modulus - 1).bit_length()
     return f"2^{bits}" if modulus == 1 << bits else f"2^{bits} - {(1 << bits) - modulus:,}"

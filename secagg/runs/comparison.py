@@ -83,7 +83,7 @@ class ComparisonProcess:
         self._errors.close()
 
     def arrived(self) -> list[ComparedRound]:
-        """The rounds that have arrived since the last call."""
+        """Return the rounds that have arrived since the last call."""
         fresh = []
         while len(self._received) < 2 * self._rounds and not self._lines.empty():
             fresh.append(self._decode(self._lines.get()))

@@ -7,11 +7,12 @@ from msgspec.structs import force_setattr
 
 from secagg.checks import check_choice
 from secagg.runs.consistency import check_settings
+from secagg.runs.derived import DerivedSettings
 from secagg.runs.fields import SettingFields
 from secagg.runs.settings import describe
 
 
-class TrainingConfig(SettingFields, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TrainingConfig(DerivedSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that decides a run: equal settings give equal runs, apart from keys, masks and noise.
 
     The settings are the fields of `secagg.runs.fields.SettingFields`, whose annotations describe them.

@@ -7,17 +7,18 @@ from dp.events import Trust
 from dp.ledger.participation import Accounting
 from dp.noise.distributed import LatticeNoise
 from protocols import Adversary
-from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.weighting import Weighting
 from secagg.errors import ConfigurationError
 from secagg.privacy.clipping import ClippingKind
 from secagg.privacy.contributors import check_cohort
 from secagg.privacy.delta import check_client_delta
 from secagg.privacy.least_cap import least_cap
-from secagg.runs.fields import EXAMPLE_CLIP_L2, SettingFields
+from secagg.runs.derived import DerivedSettings
+from secagg.runs.fields import EXAMPLE_CLIP_L2
 from secagg.training.cohorts import Draw
 
 
-def check_settings(settings: SettingFields) -> None:
+def check_settings(settings: DerivedSettings) -> None:
     """Refuse settings that cannot work together, before anything is loaded or computed.
 
     Raises:
@@ -35,7 +36,7 @@ def check_settings(settings: SettingFields) -> None:
     _check_cohort(settings)
 
 
-def _check_values(settings: SettingFields) -> None:
+def _check_values(settings: DerivedSettings) -> None:
     for name in settings.__struct_fields__:
         value = getattr(settings, name)
         if isinstance(value, float) and not math.isfinite(value) and (name, value) != ("epsilon", math.inf):
@@ -55,7 +56,7 @@ def _check_values(settings: SettingFields) -> None:
         )
 
 
-def _check_unit(settings: SettingFields) -> None:
+def _check_unit(settings: DerivedSettings) -> None:
     if settings.unit == "client":
         if settings.example_clip_l2 != EXAMPLE_CLIP_L2:
             raise ConfigurationError(
@@ -95,7 +96,7 @@ def _check_unit(settings: SettingFields) -> None:
         )
 
 
-def _check_noise(settings: SettingFields) -> None:
+def _check_noise(settings: DerivedSettings) -> None:
     if settings.noise_removal and not settings.private:
         raise ConfigurationError(
             "noise_removal: expected false with epsilon = inf, found true: there is no noise to remove. Leave it out."
@@ -107,7 +108,7 @@ def _check_noise(settings: SettingFields) -> None:
         )
 
 
-def _check_clipping(settings: SettingFields) -> None:
+def _check_clipping(settings: DerivedSettings) -> None:
     if settings.clipping is not ClippingKind.ADAPTIVE and settings.clip_quantile != MEDIAN:
         raise ConfigurationError(
             f"clip_quantile: expected none with clipping = {settings.clipping}, found {settings.clip_quantile:g}: it "
@@ -115,7 +116,7 @@ def _check_clipping(settings: SettingFields) -> None:
         )
 
 
-def _check_weighting(settings: SettingFields) -> None:
+def _check_weighting(settings: DerivedSettings) -> None:
     weighted = settings.weighting is Weighting.WEIGHTED
     if weighted and settings.max_examples is None:
         raise ConfigurationError(
@@ -139,7 +140,7 @@ def _check_weighting(settings: SettingFields) -> None:
         )
 
 
-def _check_committee(settings: SettingFields) -> None:
+def _check_committee(settings: DerivedSettings) -> None:
     if settings.committee is None and settings.committee_fingerprint is not None:
         raise ConfigurationError(
             "committee: expected the folder of the committee whose fingerprint is given, found none. Give the folder "
@@ -147,7 +148,7 @@ def _check_committee(settings: SettingFields) -> None:
         )
 
 
-def _check_draw(settings: SettingFields) -> None:
+def _check_draw(settings: DerivedSettings) -> None:
     """Refuse a cohort larger than the population, and ways of drawing it that do not fit the other settings."""
     if settings.cohort is not None and settings.cohort > settings.clients:
         raise ConfigurationError(
@@ -176,7 +177,7 @@ def _check_draw(settings: SettingFields) -> None:
         )
 
 
-def _check_accounting(settings: SettingFields) -> None:
+def _check_accounting(settings: DerivedSettings) -> None:
     """Refuse the Gaussian filter for releases that are sampled, before a folder is made for the run."""
     if not settings.private or settings.accounting is not Accounting.GAUSSIAN_FILTER:
         return
@@ -188,7 +189,7 @@ def _check_accounting(settings: SettingFields) -> None:
         )
 
 
-def _check_separation(settings: SettingFields, separation: int) -> None:
+def _check_separation(settings: DerivedSettings, separation: int) -> None:
     if settings.cohort is None or settings.drawing is not Draw.IN_TURN:
         found = "no cohort" if settings.cohort is None else f"draw = {settings.drawing}"
         raise ConfigurationError(
@@ -203,7 +204,7 @@ def _check_separation(settings: SettingFields, separation: int) -> None:
         )
 
 
-def _check_cap(settings: SettingFields) -> None:
+def _check_cap(settings: DerivedSettings) -> None:
     """Refuse a cap below which the rounds do not find their cohorts."""
     if settings.cap is None:
         return
@@ -221,7 +222,7 @@ def _check_cap(settings: SettingFields) -> None:
         )
 
 
-def _check_cohort(settings: SettingFields) -> None:
+def _check_cohort(settings: DerivedSettings) -> None:
     check_cohort(
         clients=settings.asked,
         dropout=settings.dropout,

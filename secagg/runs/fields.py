@@ -4,7 +4,6 @@ The options of `secagg train`, the page of all settings and the example file are
 (`secagg.runs.settings`).
 """
 
-import math
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -15,18 +14,15 @@ from dp.events import Trust
 from dp.ledger.participation import Accounting
 from dp.noise.distributed import LatticeNoise
 from protocols import Adversary
-from protocols.cohort import whole_clients
-from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.modulus_bits import AUTO
+from secagg.aggregation.weighting import Weighting
 from secagg.checks import SERVERS
 from secagg.privacy.clipping import ClippingKind
-from secagg.privacy.contributors import ADVERSARIAL, DROPOUT, required_contributors
+from secagg.privacy.contributors import ADVERSARIAL, DROPOUT
 from secagg.privacy.default_budget import EPSILON, ROUNDS
 from secagg.privacy.delta import DELTA
-from secagg.privacy.least_cap import least_cap
 from secagg.runs.settings import Group, about
 from secagg.training.cohorts import Draw
-from secagg.training.model_state import ServerStep
 
 Positive = Annotated[float, Meta(gt=0)]
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
@@ -36,18 +32,9 @@ Fingerprint = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 EXAMPLE_CLIP_L2: Final = 1.0
 """The default of `example_clip_l2`; with unit = client no other value is allowed."""
 
-EXAMPLE_LEVEL_DEFAULTS: Final[dict[str, float]] = {"delta": 1e-5, "clip_l2": 100.0, "learning_rate": 0.1}
-"""The defaults of three settings if examples are the privacy unit.
-
-Updates then contain the noise of local training. Clipped as tightly as without it, they would be little but noise.
-"""
-
-POISSON_DEFAULTS: Final[dict[str, float]] = {"dropout": 0.0}
-"""The default of a setting if each client is drawn by itself: no other number of dropouts is allowed."""
-
 
 class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The fields of `secagg.runs.config.TrainingConfig`, and what follows from them; not checked yet.
+    """The fields of `secagg.runs.config.TrainingConfig`, not checked yet.
 
     Their order is that of a run's `config.toml`, on which its digest depends.
     """
@@ -410,56 +397,3 @@ class SettingFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             example="Example Hospital",
         ),
     ] = None
-
-    @property
-    def private(self) -> bool:
-        """Whether noise is added."""
-        return math.isfinite(self.epsilon)
-
-    @property
-    def asked(self) -> int:
-        """The number of clients that a round asks; with `Draw.POISSON`, the expected number."""
-        return self.clients if self.cohort is None else self.cohort
-
-    @property
-    def drawing(self) -> Draw:
-        """How the clients of a round are drawn."""
-        return Draw.IN_TURN if self.draw is None else self.draw
-
-    @property
-    def by_poisson(self) -> bool:
-        """Whether each client is drawn by itself, in secret."""
-        return self.drawing is Draw.POISSON
-
-    @property
-    def limited(self) -> bool:
-        """Whether the ledger counts the rounds of each client: there are cohorts, or a cap is given."""
-        return self.cohort is not None or self.cap is not None
-
-    @property
-    def participations(self) -> int:
-        """The most rounds that one client may be in, for which noise is sized; with `Draw.POISSON`, all rounds."""
-        if self.by_poisson:
-            return self.rounds
-        return least_cap(self.rounds, cohort=self.asked, clients=self.clients) if self.cap is None else self.cap
-
-    @property
-    def dropping(self) -> int:
-        """The number of clients that drop out in every round."""
-        return whole_clients(self.asked, self.dropout, "dropout")
-
-    @property
-    def server_step(self) -> ServerStep:
-        """How the server moves the model."""
-        return ServerStep(learning_rate=self.server_learning_rate, momentum=self.server_momentum)
-
-    @property
-    def required_contributors(self) -> int:
-        """The least number of contributors of a release."""
-        return required_contributors(
-            clients=self.asked,
-            dropout=self.dropout,
-            adversarial=self.adversarial,
-            adversary=self.adversary,
-            minimum_contributors=self.minimum_contributors,
-        )

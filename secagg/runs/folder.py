@@ -83,7 +83,7 @@ class RunFolder:
         Args:
             terms: The terms of the ledger.
             config: The settings.
-            data_digest: Of the training examples, by which later runs on them are found.
+            data_digest: The digest of the training examples, by which later runs on them are found.
 
         Raises:
             CheckpointError: There is one already, whose account must not be lost.
@@ -108,7 +108,7 @@ class RunFolder:
         )
 
     def has_ledger(self) -> bool:
-        """Whether there is one; a file that is still empty was interrupted before it was a ledger."""
+        """Return whether there is one; a file that is still empty was interrupted before it was a ledger."""
         if self.ledger.exists() and not self.ledger.stat().st_size:
             self.ledger.unlink()
         return self.ledger.exists()
@@ -165,11 +165,11 @@ class RunFolder:
             write_whole(self.path / CONFIG, lambda partial: partial.write_text(settings, encoding="utf-8"))
 
     def has_begun(self) -> bool:
-        """Whether there is a run here, even if of no round yet."""
+        """Return whether there is a run here, even if of no round yet."""
         return (self.path / CONFIG).is_file()
 
     def config(self) -> TrainingConfig:
-        """The settings that the run began with.
+        """Return the settings that the run began with.
 
         Raises:
             CheckpointError: There is no run here, or its settings cannot be read.
@@ -184,7 +184,7 @@ class RunFolder:
             ) from None
 
     def goal(self, config: TrainingConfig) -> int:
-        """The round that the run is to end with: that of its settings, or a later choice (`set_goal`).
+        """Return the round that the run is to end with: that of its settings, or a later choice (`set_goal`).
 
         Raises:
             CheckpointError: The file of the later choice is damaged.
@@ -210,7 +210,7 @@ class RunFolder:
         write_whole(self.path / CONFIG, lambda partial: partial.write_text(text, encoding="utf-8"))
 
     def rounds_done(self) -> int:
-        """How many whole rounds the run has made: those of its checkpoint.
+        """Return how many whole rounds the run has made: those of its checkpoint.
 
         Raises:
             CheckpointError: The checkpoint is damaged.
@@ -237,7 +237,7 @@ class RunFolder:
 
         Args:
             state: After the round.
-            record: Of the round.
+            record: The record of the round.
             config: The settings that it was run with, which `restore` asks for again.
         """
         keep_weights(self.path, state.round, state.weights)
@@ -254,7 +254,9 @@ class RunFolder:
         write_whole(self.path / CHECKPOINT, lambda partial: np.savez(partial, **arrays))
 
     def restore(self, like: GlobalModel, config: TrainingConfig) -> GlobalModel:
-        """The state after the last whole round; `like` itself before the first. Metrics and weights are cut back to it.
+        """Return the state after the last whole round; `like` itself before the first.
+
+        Metrics and weights are cut back to that round.
 
         Args:
             like: Weights of the shapes expected, and the first round's clip.
@@ -282,7 +284,7 @@ class RunFolder:
         return state
 
     def checkpoint(self, like: GlobalModel, config: TrainingConfig) -> GlobalModel:
-        """The state in the checkpoint, of which nothing else is read or written; as for `restore`.
+        """Return the state in the checkpoint, of which nothing else is read or written; as for `restore`.
 
         Raises:
             CheckpointError: As from `restore`.
@@ -332,7 +334,7 @@ class RunFolder:
         return GlobalModel(values[:count], values[count : 2 * count], int(number), clip)
 
     def _written_by_another(self) -> str:
-        """What to add to the refusal of a checkpoint; nothing where this version wrote it, or it does not tell."""
+        """Return what to add to the refusal of a checkpoint; nothing if this version wrote it or it is unknown."""
         try:
             found = printable(str(read_arrays(self.path / CHECKPOINT, ["version"], largest=_LARGEST_SMALL)["version"]))
         except DataError:
@@ -357,7 +359,7 @@ class RunFolder:
         write_whole(self.path / COMPARISON, lambda partial: partial.write_bytes(lines))
 
     def comparison(self) -> list[ComparedRound]:
-        """The rounds of the runs to compare with; none until both have ended."""
+        """Return the rounds of the runs to compare with; none until both have ended."""
         return _read_lines(self.path / COMPARISON, ComparedRound)
 
 

@@ -99,7 +99,7 @@ class EarlierLedgers:
         """Read all ledgers of a folder.
 
         Args:
-            folder: Of the run.
+            folder: The folder of the run.
             planned: Releases of the folder's run that are still to come, with how often each.
 
         Raises:
@@ -138,7 +138,7 @@ class EarlierLedgers:
         )
 
     def in_words(self, *, private: bool) -> str:
-        """What there is, what it cost and what that does not cover, for a line; empty where there are no ledgers.
+        """Return what there is, what it cost and what that does not cover, for a line; empty without ledgers.
 
         Args:
             private: Whether the folder's run has noise.

@@ -12,7 +12,8 @@ from secagg.errors import ConfigurationError
 from secagg.paths import expanded, is_archive, whole
 from secagg.privacy.delta import default_delta
 from secagg.runs.config import TrainingConfig
-from secagg.runs.fields import EXAMPLE_LEVEL_DEFAULTS, POISSON_DEFAULTS, SettingFields
+from secagg.runs.dependent_defaults import EXAMPLE_LEVEL_DEFAULTS, POISSON_DEFAULTS
+from secagg.runs.fields import SettingFields
 from secagg.runs.settings import describe
 from secagg.suggestions import did_you_mean
 from secagg.training.cohorts import Draw

@@ -51,10 +51,10 @@ class Prepared:
         members: Their identities, made when a client is asked first, where the server may be malicious; otherwise None.
         committee: The committee's members, where the protocol needs one; otherwise None.
         test: Examples and targets that rounds are measured on.
-        clip: Of the first round.
+        clip: The clip of the first round.
         mean: With noise where the settings ask for privacy; planned for the clients 0, 1, ..., as many as a round asks.
         noiseless: The same without noise.
-        data_digest: Of the training examples (`secagg.data.digest`).
+        data_digest: The digest of the training examples (`secagg.data.digest`).
         example_level: What the devices' local training does, where examples are the privacy unit and protected.
     """
 

@@ -171,7 +171,7 @@ def summarise(
     Args:
         prepared: The run.
         records: All of its rounds.
-        loss_and_accuracy: Of the final model, on the test examples.
+        loss_and_accuracy: The loss and the accuracy of the final model on the test examples.
         accuracy_before: Accuracy of the initial model on the test examples.
         compared: The rounds of the runs that it is compared with.
         account: What the ledger says; None without noise.

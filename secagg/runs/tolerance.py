@@ -36,7 +36,7 @@ class Cohort:
 
     @classmethod
     def of(cls, config: TrainingConfig, *, minimum_contributors: int, target: NoiseTerms | None) -> "Cohort":
-        """What the settings come to.
+        """Return what the settings come to.
 
         Args:
             config: The settings.

@@ -49,7 +49,8 @@ class FrameInbox:
 
         Raises:
             OrderError, ParameterError: As for `Server.receive`.
-            RefusedFrame: It is not this party's next frame. The party is missing until the server asks again.
+            RefusedFrame: It is not the next frame of this party's reply. The party is missing until the server asks
+                again.
             RemoteError: As for `Server.receive`; the step goes on.
             OSError: The folder has no room. The party's reply is dropped.
         """

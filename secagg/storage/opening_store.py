@@ -141,7 +141,7 @@ class OpeningStore(Store):
         with self._turn:
             with self._typed():
                 found = self._run(
-                    "SELECT root FROM openings WHERE key = ? AND session_id = ?", key, session_id
+                    "SELECT root, contributors FROM openings WHERE key = ? AND session_id = ?", key, session_id
                 ).fetchall()
                 # No other process writes to the file, so what is read here still holds when the row is added.
                 # Openings with every key count: two sums have a difference, whether under one key or two.
@@ -150,9 +150,10 @@ class OpeningStore(Store):
                     "WHERE context = ? OR (key = ? AND session_id = ?) GROUP BY contributors, weights, root <> x''",
                     *(hashed, key, session_id),
                 ).fetchall()
-            if root and (root,) in found:
+            same_session = {its_root: self._clients(its_packed) for its_root, its_packed in found}
+            if root and root in same_session:
                 return
-            check_session([earlier for (earlier,) in found], root=root, batches=batches)
+            check_session(same_session, contributors, root=root, batches=batches)
             for other in others:
                 opened.check(self._opened(*other))
             with self._typed():
@@ -161,15 +162,21 @@ class OpeningStore(Store):
 
     def _opened(self, packed: bytes, weights: bytes, minimum: int, rooted: int) -> Opened:
         """Return what a row says; a row that says nothing closes the store."""
-        count = len(packed) // _ID_BYTES
-        if len(packed) % _ID_BYTES or len(weights) not in (0, _WEIGHT_BYTES * count):
-            self.close()
-            raise StoreCorrupt(
-                f"{self._path}: expected sets of contributors of whole ids, with as many weights or none, found "
-                f"another one. {self.remedy}"
-            )
+        clients = self._clients(packed)
+        if len(weights) not in (0, _WEIGHT_BYTES * len(clients)):
+            raise self._corrupt("as many weights as contributors, or none")
         unpacked = struct.unpack(f">{len(weights) // _WEIGHT_BYTES}Q", weights)
-        return Opened(struct.unpack(f">{count}I", packed), unpacked, minimum, bool(rooted))
+        return Opened(clients, unpacked, minimum, bool(rooted))
+
+    def _clients(self, packed: bytes) -> tuple[int, ...]:
+        if len(packed) % _ID_BYTES:
+            raise self._corrupt("sets of contributors of whole ids")
+        return struct.unpack(f">{len(packed) // _ID_BYTES}I", packed)
+
+    def _corrupt(self, expected: str) -> StoreCorrupt:
+        """Close the store, and return the error to raise."""
+        self.close()
+        return StoreCorrupt(f"{self._path}: expected {expected}, found another value. {self.remedy}")
 
     def take_over(self, earlier: "OpeningStore") -> None:
         """Record all that another store of the same party holds. The records are on the disk when this returns.

@@ -19,8 +19,8 @@ from dp.events import PrivacyEvent
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import MODEL_DETAIL, VELOCITY_DETAIL, Detail
 from protocols.crypto.entropy import Entropy
-from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean
+from secagg.aggregation.weighting import Weighting
 from secagg.data.columns import Shard
 from secagg.engines.base import Engine, PrivateTraining, Release, RoundResult
 from secagg.engines.server.coordinator import Coordinator

@@ -39,8 +39,8 @@ from protocols.crypto import keystream
 from protocols.pairwise.messages import MaskedInput
 from protocols.session import Vector
 from protocols.testing import ProtocolRun, exact_sum, repeatable_entropy, state_of
-from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean
+from secagg.aggregation.weighting import Weighting
 from secagg.engines.memory import simulate_mean
 from secagg.errors import ModulusTooSmall
 from tests.conformance.cohorts import IDS, setting

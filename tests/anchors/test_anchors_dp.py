@@ -35,9 +35,10 @@ from dp.reporting.collect import budget_report
 from dp.reporting.document import as_json
 from dp.reporting.page import as_html
 from protocols import SecAgg, TooFewSurvivors
-from secagg.aggregation.encoding import Encoding, Weighting
+from secagg.aggregation.encoding import Encoding
 from secagg.aggregation.mean import SecureMean
 from secagg.aggregation.rotation import Rotation
+from secagg.aggregation.weighting import Weighting
 from secagg.engines.memory import simulate_mean
 from secagg.errors import ModulusTooSmall
 from secagg.privacy.noise import Target

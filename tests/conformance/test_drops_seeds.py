@@ -4,7 +4,7 @@ A member that has answered the last step once answers it again whenever it is as
 are in tests/protocols/seeds/test_server.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import combinations
 from math import comb
 
@@ -37,10 +37,21 @@ def _explore(
                 yield history, again, None
                 continue
             if len(history) == len(scenario.protocol.steps):
-                yield history, again, again.finish()  # The last step once more, if a sum was not sent.
+                yield history, again, _ended(again, subset)
             else:
                 assert isinstance(again.progress, Continue)
                 yield from _explore(scenario, again, history)
+
+
+def _ended(run: ProtocolRun, answering: Collection[int]) -> Finish | None:
+    """Return how a sum ends if its last step is asked again, and who was silent in it stays so."""
+    while isinstance(run.progress, Continue):
+        replies = run.replies()
+        try:
+            run.deliver({party: reply for party, reply in replies.items() if party in answering})
+        except TooFewSurvivors:
+            return None
+    return run.finish()
 
 
 def subsets(among: int, least: int) -> int:

@@ -252,7 +252,7 @@ NEEDED_TO_OPEN: Final = (
         checks=(OpeningCheck.ONE_SUM,),
         violated=frozenset({TWO_SUMS}),
         error=SessionReused,
-        match="opened a sum of this session before",
+        match="no sum was opened with this key",
         model={"sessions": (_PAIRS,), "corrupt_clients": ()},
         whole=False,
     ),

@@ -158,13 +158,18 @@ REMOVALS: Final[dict[Check | OpeningCheck, tuple[Edit, ...]]] = {
         ),
     ),
     OpeningCheck.ONE_SUM: (
-        Edit(_REPLAY, "MemoryOpenings.record", "if (key, session_id) in self._sessions:", "if False:"),
+        Edit(
+            _REPLAY,
+            "MemoryOpenings.record",
+            "check_session(others, contributors, root=root, batches=batches)",
+            "pass",
+        ),
     ),
     OpeningCheck.APART: (
         Edit(
             _REPLAY,
-            "MemoryOpenings.record",
-            "check_apart(contributors, earlier, max(minimum, its_minimum))",
+            "Opened.check",
+            "check_apart(self.contributors, earlier.contributors, max(self.minimum, earlier.minimum))",
             "pass",
         ),
     ),
@@ -172,11 +177,17 @@ REMOVALS: Final[dict[Check | OpeningCheck, tuple[Edit, ...]]] = {
         Edit(
             _REPLAY,
             "MemoryOpenings.record",
-            "self._opened.setdefault(context, [])",
-            "self._opened.setdefault(key + context, [])",
+            "self._contexts.get(context, [])",
+            "self._contexts.get(key + context, [])",
+        ),
+        Edit(
+            _REPLAY,
+            "MemoryOpenings.record",
+            "self._contexts.setdefault(context, [])",
+            "self._contexts.setdefault(key + context, [])",
         ),
     ),
-    OpeningCheck.LARGER_MINIMUM: (Edit(_REPLAY, "MemoryOpenings.record", "max(minimum, its_minimum)", "minimum"),),
+    OpeningCheck.LARGER_MINIMUM: (Edit(_REPLAY, "Opened.check", "max(self.minimum, earlier.minimum)", "self.minimum"),),
     OpeningCheck.QUORUM: (
         Edit(
             "protocols.terms",

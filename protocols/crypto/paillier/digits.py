@@ -36,7 +36,7 @@ class Digits:
 
     def __post_init__(self) -> None:
         if not is_integer(self.reach) or not 1 <= self.reach < 2**62:
-            raise ParameterError(f"reach must be an integer in [1, 2^62), not {shown(self.reach)}")
+            raise ParameterError(f"reach: expected an integer in [1, 2^62), found {shown(self.reach)}")
         if not is_integer(self.message_modulus) or self.message_modulus < self.base:
             raise ParameterError(f"a message does not hold one digit of base {self.base}")
 

@@ -98,7 +98,7 @@ class Encryptor:
             raise InvalidKey("n: expected 1 modulo 4, like any product of two primes that are 3 modulo 4, found 3")
         if not is_integer(window_bits) or not 1 <= window_bits <= MOST_WINDOW_BITS:
             raise ParameterError(
-                f"window_bits must be an integer from 1 to {MOST_WINDOW_BITS}, not {shown(window_bits)}"
+                f"window_bits: expected an integer from 1 to {MOST_WINDOW_BITS}, found {shown(window_bits)}"
             )
         if base is None:
             root = public_key.arithmetic.integer(random_unit(int(public_key.n), entropy))

@@ -104,7 +104,7 @@ class PrivateKey(Uncopyable):
                 `PublicKey` refuses n or s.
         """
         if not is_integer(p) or not is_integer(q):
-            raise InvalidKey(f"p and q must be integers, not {type(p).__name__} and {type(q).__name__}")
+            raise InvalidKey(f"p and q: expected integers, found {type(p).__name__} and {type(q).__name__}")
         if min(p, q) < 2 or max(p.bit_length(), q.bit_length()) > MOST_BITS:
             raise InvalidKey(f"p and q must be primes of at most {MOST_BITS} bits")
         bits = (p * q).bit_length()

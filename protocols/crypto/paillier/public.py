@@ -43,7 +43,7 @@ def check_s(s: int) -> None:
         InvalidKey: s has another value.
     """
     if not is_integer(s) or not 1 <= s <= MOST_S:
-        raise InvalidKey(f"s must be an integer from 1 to {MOST_S}, not {shown(s)}")
+        raise InvalidKey(f"s: expected an integer from 1 to {MOST_S}, found {shown(s)}")
 
 
 class PublicKey:
@@ -73,7 +73,7 @@ class PublicKey:
     def __init__(self, n: int, s: int = 1, *, arithmetic: Arithmetic | None = None) -> None:
         check_s(s)
         if not is_integer(n):
-            raise InvalidKey(f"n must be an integer, not {type(n).__name__}")
+            raise InvalidKey(f"n: expected an integer, found {type(n).__name__}")
         if n < 0 or not LEAST_BITS <= n.bit_length() <= MOST_BITS:
             raise InvalidKey(f"n must have {LEAST_BITS} to {MOST_BITS} bits, not {n.bit_length()}")
         if math.gcd(n, small_primorial()) != 1:

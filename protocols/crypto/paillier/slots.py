@@ -52,11 +52,11 @@ class Slots:
 
     def __post_init__(self) -> None:
         if not is_integer(self.value_bits) or not 1 <= self.value_bits <= MOST_VALUE_BITS:
-            raise ParameterError(f"value_bits must be from 1 to {MOST_VALUE_BITS}, not {shown(self.value_bits)}")
+            raise ParameterError(f"value_bits: expected from 1 to {MOST_VALUE_BITS}, found {shown(self.value_bits)}")
         if not is_integer(self.clients) or self.clients < 1:
-            raise ParameterError(f"clients must be at least 1, not {shown(self.clients)}")
+            raise ParameterError(f"clients: expected at least 1, found {shown(self.clients)}")
         if not is_integer(self.guard_bits) or self.guard_bits < 0:
-            raise ParameterError(f"guard_bits must be at least 0, not {shown(self.guard_bits)}")
+            raise ParameterError(f"guard_bits: expected at least 0, found {shown(self.guard_bits)}")
         if self.width > MOST_WIDTH_BITS:
             raise ParameterError(
                 f"slots of {self.value_bits} value bits and {shown(self.guard_bits)} guard bits, for "

@@ -145,7 +145,7 @@ class ThresholdKey:
         size = int.from_bytes(data[start - 2 : start], "big")
         n = int.from_bytes(data[start : start + size], "big")
         if not 0 < 8 * size <= MOST_BITS or _bytes(n) != size:
-            raise InvalidKey(f"the length of n must be that of its bytes, at most {MOST_BITS // 8}, not {size}")
+            raise InvalidKey(f"the length of n: expected that of its bytes, at most {MOST_BITS // 8}, found {size}")
         _check_committee(members, threshold)
         public_key = PublicKey(n, s, arithmetic=arithmetic)
         each, first = public_key.ciphertext_bytes, start + 2 * size
@@ -182,7 +182,7 @@ class KeyShare(Uncopyable):
 
     def __init__(self, key: ThresholdKey, index: int, value: int) -> None:
         if not is_integer(index) or not 1 <= index <= key.members:
-            raise InvalidKey(f"a member's index must be from 1 to {key.members}, not {shown(index)}")
+            raise InvalidKey(f"a member's index: expected from 1 to {key.members}, found {shown(index)}")
         if not is_integer(value) or not 0 <= value < key.public_key.modulus:
             raise InvalidKey(f"a key share must be an integer in [0, n^{key.public_key.s + 1})")
         self.key, self.index, self._value = key, index, value
@@ -292,7 +292,7 @@ def _check_committee(members: int, threshold: int) -> None:
     if not is_integer(members) or not LEAST_THRESHOLD <= members <= MOST_MEMBERS:
         raise InvalidKey(f"a committee has {LEAST_THRESHOLD} to {MOST_MEMBERS} members, not {shown(members)}")
     if not is_integer(threshold) or not LEAST_THRESHOLD <= threshold <= members:
-        raise InvalidKey(f"the threshold must be from {LEAST_THRESHOLD} to {members}, not {shown(threshold)}")
+        raise InvalidKey(f"the threshold: expected from {LEAST_THRESHOLD} to {members}, found {shown(threshold)}")
 
 
 def _bytes(number: int) -> int:

@@ -54,7 +54,7 @@ class Canary(Attack[ReleaseSubject]):
 
     def plan(self, subject: ReleaseSubject, level: Level) -> Plan | Inapplicable:
         """Return 2,000 trials at quick level, 500 if the claimed mu is above 1.5, and 20,000 at full level."""
-        if (why := subject.why_not) is not None:
+        if (why := subject.unsupported_reason) is not None:
             return Inapplicable(why=why)
         if (clients := len(subject.mean.clients)) > _MOST_CLIENTS:
             return Inapplicable(

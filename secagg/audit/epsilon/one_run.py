@@ -40,7 +40,7 @@ class OneRun(Attack[ReleaseSubject]):
 
     def plan(self, subject: ReleaseSubject, level: Level) -> Plan | Inapplicable:
         """Return one canary for each client, if there are enough clients and coordinates."""
-        if (why := subject.why_not) is not None:
+        if (why := subject.unsupported_reason) is not None:
             return Inapplicable(why=why)
         clients = len(subject.mean.clients)
         if clients < _LEAST_CANARIES or subject.dimension < clients:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from dp.events import LatticeEvent, Trust
 from dp.noise.removal import RemovableSkellam
 from protocols import SecureSum, simulate
-from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean
+from secagg.aggregation.weighting import Weighting
 from secagg.audit.claims import Claim, claimed
 from secagg.audit.epsilon.exact import LEAST_VARIANCE
 from secagg.audit.subject import Subject
@@ -86,7 +86,7 @@ class ReleaseSubject(Subject):
         return cls(mean, name=name)
 
     @property
-    def why_not(self) -> str | None:
+    def unsupported_reason(self) -> str | None:
         """Why single releases of this mean cannot be audited, a sentence; None if they can."""
         mean = self.mean
         if mean.noise is None or not isinstance(mean.target, Target):

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from dp.clipping.adaptive import AdaptiveClip
 from protocols import ClientTerms, Keyholder, Outcome, Role, Secret, Transmission, simulate
 from protocols.crypto.entropy import Entropy
-from secagg.aggregation.encoding import Decoded, Weighting
-from secagg.aggregation.mean import Contribution, SecureMean
+from secagg.aggregation.contribution import Contribution
+from secagg.aggregation.encoding import Decoded
+from secagg.aggregation.mean import SecureMean
 from secagg.aggregation.residues import centred
+from secagg.aggregation.weighting import Weighting
 from secagg.arrays import Arrays, Shapes
 from secagg.audit.claims import Claim, claimed
 from secagg.audit.seeds import Tape

@@ -6,8 +6,8 @@ from typing import Any, Final
 from dp.events import Trust
 from dp.noise.distributed import LatticeNoise
 from protocols import SecAgg
-from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
+from secagg.aggregation.weighting import Weighting
 from secagg.audit.attack import Attack
 from secagg.audit.means.count import CountVariance
 from secagg.audit.means.freshness import ClientCorrelation, RoundCorrelation

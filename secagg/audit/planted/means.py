@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from dp.clipping.clip import clip_l2_per_layer
 from protocols import Transmission
 from secagg.aggregation import encoding as encoding_module
-from secagg.aggregation.encoding import Encoding, Weighting
+from secagg.aggregation.encoding import Encoding
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.rotation import Rotation
+from secagg.aggregation.weighting import Weighting
 from secagg.audit.claims import claimed
 from secagg.audit.means.subject import ADD_OR_REMOVE, REPLACE, MeanSubject, Round, Setting
 from secagg.audit.means.suite import TARGET, mean_subject

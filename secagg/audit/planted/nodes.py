@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from dp.events import PrivacyEvent
 from protocols import Client, Roster, Session
-from secagg.aggregation.mean import Contribution, SecureMean
+from secagg.aggregation.contribution import Contribution
+from secagg.aggregation.mean import SecureMean
 from secagg.audit.nodes.subject import NodeSubject
 from secagg.audit.planted.altered import as_kind
 from secagg.audit.planted.base import Planted

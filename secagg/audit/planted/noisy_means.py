@@ -15,8 +15,9 @@ from dp.noise.distributed import DistributedDiscreteGaussian, LatticeNoise
 from dp.noise.removal import RemovableSkellam
 from protocols import Opening, Secret, Session
 from protocols.crypto.entropy import Entropy
+from secagg.aggregation.contribution import Contribution
 from secagg.aggregation.encoding import Decoded
-from secagg.aggregation.mean import Contribution, SecureMean, Target
+from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.residues import centred, reduced
 from secagg.aggregation.rotation import Rotation
 from secagg.audit.means.subject import MeanSubject

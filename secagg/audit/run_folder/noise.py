@@ -23,7 +23,7 @@ from dp.clipping.clip import clip_l2
 from dp.events import Trust
 from dp.noise.distributed import DistributedDiscreteGaussian
 from dp.noise.removal import RemovableSkellam
-from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.weighting import Weighting
 from secagg.arrays import Arrays
 from secagg.audit.run_folder.check import HOLDS, Untested, VarianceTest, Verdict
 from secagg.audit.run_folder.cohort import present_in

@@ -5,7 +5,7 @@ import math
 import msgspec
 
 from dp.clipping.adaptive import AdaptiveClip
-from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.weighting import Weighting
 from secagg.audit.run_folder.check import HOLDS, Unreadable, Verdict
 from secagg.audit.run_folder.cohort import asking_steps, present_in
 from secagg.audit.run_folder.evidence import Evidence

@@ -36,17 +36,17 @@ from dp.events import PrivacyEvent
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import Clock
 from protocols.committee import CommitteeKey, CommitteeShare
-from protocols.crypto.paillier.threshold import ThresholdKey
 from protocols.identity import Identity, Roster
 from protocols.seeds.committee import SeedCommittee
 from secagg.engines.node.failure_log import FAILURES_NAME, FailureLog
+from secagg.engines.node.home_committee import check_member, home_committee
+from secagg.engines.node.home_error import HomeError
 from secagg.engines.node.home_lock import LOCK_NAME, WAIT_S, HomeBusy, HomeLock
 from secagg.engines.node.ledger_head import LedgerHead
 from secagg.engines.node.live_folder import live_folder
 from secagg.engines.node.policy import NodePolicy
 from secagg.engines.node.policy_file import POLICY_NAME, TEMPLATE
-from secagg.errors import SecaggError
-from secagg.storage.key_files import PUBLIC_NAME, check_free, read_key_share
+from secagg.storage.key_files import check_free
 from secagg.storage.labelled_file import check_private_folder, filled_folder, write_new
 from secagg.storage.node_keys import (
     COORDINATOR_NAME,
@@ -58,7 +58,7 @@ from secagg.storage.node_keys import (
 from secagg.storage.opening_store import OpeningStore
 from secagg.storage.public_line import PublicLine, fingerprint
 from secagg.storage.roster_file import ROSTER_NAME, RosterFile
-from secagg.storage.seed_keys import KEYS_NAME, read_committee_of_any_kind, read_member, read_member_share
+from secagg.storage.seed_keys import KEYS_NAME, read_member_share
 from secagg.storage.session_store import SessionStore
 
 LINE_NAME: Final = "node.pub"
@@ -76,10 +76,6 @@ _NEEDED: Final[Mapping[str, str]] = {
     ROSTER_NAME: "Get it from the maker of the roster, and compare its fingerprint.",
     POLICY_NAME: "Write it; a new home has one that explains every field.",
 }
-
-
-class HomeError(SecaggError, ValueError):
-    """A home that is not complete, or whose parts do not fit together."""
 
 
 class Home:
@@ -116,8 +112,9 @@ class Home:
         self.names = file.names
         self.roster_fingerprint = file.fingerprint
         self.node = self._own_id()
-        self.committee_key, self.share = self._committee()
-        self._check_member()
+        self.committee_key, self.share = home_committee(path)
+        if self.is_seed_member:
+            check_member(path, self.committee_key)
         self.policy = NodePolicy.read(path / POLICY_NAME)
         if self.policy.delta is not None and self.policy.delta * len(self.roster) >= 1:
             raise HomeError(
@@ -335,41 +332,6 @@ class Home:
                 f"roster with the public line of this node, whose fingerprint is {self.fingerprint}."
             )
         return own[0]
-
-    def _committee(self) -> tuple[CommitteeKey | None, CommitteeShare | None]:
-        path, shares = self.path / PUBLIC_NAME, sorted(self.path.glob("member-*.key"))
-        if len(shares) > 1 or (shares and not path.exists()):
-            wanted = "one key share" if len(shares) > 1 else f"{PUBLIC_NAME} beside a key share"
-            raise HomeError(f"{self.path}: expected {wanted}, found {', '.join(share.name for share in shares)}.")
-        if not path.exists():
-            return None, None
-        key = read_committee_of_any_kind(path)
-        if isinstance(key, ThresholdKey):
-            return key, read_key_share(shares[0], key) if shares else None
-        if shares:
-            raise HomeError(
-                f"{self.path}: expected {KEYS_NAME} of a member, since {PUBLIC_NAME} is a committee by replicated "
-                f"seeds, found {shares[0].name}, the key share of another kind of committee. Remove it."
-            )
-        return key, None
-
-    def _check_member(self) -> None:
-        """Check that the keys of a member by replicated seeds are those of a member of this home's committee."""
-        if not self.is_seed_member:
-            return
-        if not isinstance(self.committee_key, SeedCommittee):
-            raise HomeError(
-                f"{self.path / PUBLIC_NAME}: expected a committee by replicated seeds beside {KEYS_NAME}, found "
-                f"{'none' if self.committee_key is None else 'another kind of committee'}. Copy the file that `secagg "
-                "keys seed-committee` has made into the home, and compare its pin."
-            )
-        identity = read_member(self.path).identity.public
-        if identity not in self.committee_key.identities:
-            raise HomeError(
-                f"{self.path / KEYS_NAME}: expected the identity of a member of the committee in {PUBLIC_NAME}, found "
-                f"another one, with the fingerprint {fingerprint(identity)}. Use the keys of a member, or the "
-                "committee that this member is in."
-            )
 
     def _make_ledger(self) -> None:
         """Make the ledger of this home, unless there is or was one, or the home has taken part in a session before."""

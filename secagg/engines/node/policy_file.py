@@ -16,7 +16,7 @@ from dp.events import Trust
 from protocols.cohort import MAX_CLIENTS, Adversary
 from protocols.registry import LONGEST_NAME
 from protocols.session import MAX_LENGTH
-from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.weighting import Weighting
 from secagg.checks import shown
 from secagg.errors import ConfigurationError
 from secagg.paths import expanded

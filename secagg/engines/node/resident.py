@@ -38,6 +38,7 @@ LONGEST_REPLY: Final = 2**32
 _LENGTH: Final = struct.Struct(">Q")
 _PEER: Final = struct.Struct("3i")  # The process, the user and the group of a peer, as Linux states them.
 _CONNECTIONS: Final = 4
+_PIECE_BYTES: Final = 2**20
 _PATIENCE_S: Final = 30.0
 _PAUSE_S: Final = 0.2
 _FIRST_INHERITED: Final = 3
@@ -121,7 +122,7 @@ class ResidentStation:
                 connection.settimeout(_PATIENCE_S)
                 parcel = _received(connection, limit=self._limit, until=time.monotonic() + _PATIENCE_S)
                 _send(connection, self._answer(parcel))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, MemoryError) as error:
             LOGGER.warning("a connection to the resident station has ended early: %s", type(error).__name__)
         finally:
             self._free.release()
@@ -251,15 +252,15 @@ def _received(connection: socket.socket, *, limit: int, until: float) -> bytes:
 
 
 def _exactly(connection: socket.socket, length: int, *, until: float) -> bytearray:
-    data = bytearray(length)
-    view = memoryview(data)
-    while view:
+    """Return so many bytes. Memory is taken for those that have arrived, and not for those that were promised."""
+    data = bytearray()
+    while len(data) < length:
         left = until - time.monotonic()
         if left <= 0:
             raise TimeoutError
         connection.settimeout(left)
-        count = connection.recv_into(view)
-        if not count:
+        part = connection.recv(min(length - len(data), _PIECE_BYTES))
+        if not part:
             raise ConnectionResetError
-        view = view[count:]
+        data += part
     return data

@@ -18,7 +18,8 @@ from protocols.admission import check_admission
 from protocols.codec import Codec
 from protocols.crypto.entropy import Entropy
 from protocols.errors import MalformedMessage
-from secagg.aggregation.mean import Contribution, SecureMean
+from secagg.aggregation.contribution import Contribution
+from secagg.aggregation.mean import SecureMean
 from secagg.engines.node.home import Home
 from secagg.engines.wire.offer import Offer
 

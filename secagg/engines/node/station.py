@@ -51,10 +51,11 @@ from protocols.errors import (
     UnsafeOpening,
 )
 from protocols.machine import Client
-from secagg.aggregation.mean import Contribution
+from secagg.aggregation.contribution import Contribution
 from secagg.engines.base import RoundPlan, Update
 from secagg.engines.client import contribute, weight_of
-from secagg.engines.node.home import Home, HomeError
+from secagg.engines.node.home import Home
+from secagg.engines.node.home_error import HomeError
 from secagg.engines.node.home_lock import WAIT_S, HomeBusy
 from secagg.engines.node.live import LiveFile, LiveSession
 from secagg.engines.node.policy import PolicyRefusal

@@ -19,12 +19,11 @@ ends the run.
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from dp.events import Trust
 from dp.ledger.ledger import Ledger
 from dp.ledger.records import Detail
 from protocols import Identity, Session
@@ -32,21 +31,21 @@ from protocols.crypto.entropy import Entropy, draw
 from protocols.errors import RemoteError, SessionExpired
 from protocols.identity import Roster
 from secagg.aggregation.mean import SecureMean
-from secagg.engines.base import Engine, PrivateTraining, Release, RoundPlan, RoundResult, ServerSide
+from secagg.engines.base import Engine, PrivateTraining, Release, RoundPlan, RoundResult
 from secagg.engines.parties import Parties
+from secagg.engines.server.attempt import Attempt, is_exact, session_of, with_folder
 from secagg.engines.server.folder import CoordinatorFolder
-from secagg.engines.server.kept import KeptOpening, KeptRelease
+from secagg.engines.server.kept import KeptRelease
 from secagg.engines.server.plans import Plan, planned_mean
-from secagg.engines.server.preflight import check_no_sample, check_sizes
+from secagg.engines.server.preflight import check_committee_time, check_no_sample, check_sizes
 from secagg.engines.server.release_account import ReleaseAccount
 from secagg.engines.server.result import checked_result
 from secagg.engines.server.round_report import Observer, RoundOutcome, RoundReport, tell
 from secagg.engines.server.testimony import colluding_of, later_attempt, left_out
-from secagg.engines.wire.offer import SESSION_ID_BYTES, Offer, fresh_session_id, session_context
+from secagg.engines.wire.offer import Offer, fresh_session_id
 from secagg.engines.wire.work import Work
 from secagg.errors import (
     ConfigurationError,
-    CoordinatorError,
     NothingReleased,
     OpeningExpired,
     OpeningUnfinished,
@@ -65,19 +64,6 @@ Asked = Sequence[int] | Callable[[], Sequence[int]]
 
 def _no_details(_: Release) -> Mapping[str, Detail]:
     return {}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Attempt:
-    """One session for a work: its plan, and what was reserved for it."""
-
-    plan: RoundPlan
-    reservation: int | None
-
-    @property
-    def resumed(self) -> bool:
-        """Whether it goes on from an opening."""
-        return self.plan.server is not None and self.plan.server.opening is not None
 
 
 class Coordinator:
@@ -184,7 +170,7 @@ class Coordinator:
         mean = self._mean(work, clients)
         self._account.check(mean)
         self._checked = mean
-        attempt = self._attempt(mean, _session(mean, work, 1, fresh_session_id(1, bytes)), work, 1, None)
+        attempt = self._attempt(mean, session_of(mean, work, 1, fresh_session_id(1, bytes)), work, 1, None)
         engine.check(attempt.plan)
 
     def run(self, work: Work, clients: Asked, engine: Engine, *, details: Details = _no_details) -> Release:
@@ -254,19 +240,13 @@ class Coordinator:
         parties = Parties() if self._folder is None else self._folder.parties
         left = [client for client in clients if client not in self._culprits]
         mean = planned_mean(self._plan, left, work, parties, again=again)
-        try:
-            mean.protocol.check_time(mean.session(bytes(SESSION_ID_BYTES)), self._wall_clock())
-        except SessionExpired as error:
-            raise CoordinatorError(
-                f"committee: {error} Put the committee's file of an epoch that is valid now into the coordinator's "
-                "folder. Nothing was reserved, and nobody was asked."
-            ) from None
+        check_committee_time(mean, self._wall_clock())
         if self._folder is not None:
             check_no_sample(mean)
             check_sizes(mean, work)
         return mean
 
-    def _half_done(self, work: Work) -> _Attempt | None:
+    def _half_done(self, work: Work) -> Attempt | None:
         """Return the attempt at this work in which a sum may have been opened; None if there is none."""
         kept = None if self._folder is None else self._folder.opening(work.digest())
         if kept is None or self._folder is None:
@@ -277,13 +257,13 @@ class Coordinator:
         try:
             mean.protocol.check_time(session, self._wall_clock())
         except SessionExpired as error:
-            if _is_exact(mean):
+            if is_exact(mean):
                 raise OpeningExpired(str(error), least=session.threshold) from None
             self._folder.drop_opening(work.digest())
             return None
         return self._attempt(mean, session, work, offer.serial, kept.reservation, opening=kept.state)
 
-    def _begun(self, work: Work, clients: Sequence[int]) -> _Attempt:
+    def _begun(self, work: Work, clients: Sequence[int]) -> Attempt:
         """Return a new attempt at a work, reserved and with a serial of its own."""
         mean = self._mean(work, clients, again=self._checked is not None or len(clients) < _LEAST_CLIENTS)
         if self._checked is None or not mean.is_like(self._checked):
@@ -291,7 +271,7 @@ class Coordinator:
             self._checked = mean
         reservation = self._account.reserve(mean, work.round)
         self._serial = self._serial + 1 if self._folder is None else self._folder.next_serial()
-        session = _session(mean, work, self._serial, fresh_session_id(self._serial, self._entropy))
+        session = session_of(mean, work, self._serial, fresh_session_id(self._serial, self._entropy))
         return self._attempt(mean, session, work, self._serial, reservation)
 
     def _attempt(
@@ -303,26 +283,11 @@ class Coordinator:
         reservation: int | None,
         *,
         opening: bytes | None = None,
-    ) -> _Attempt:
+    ) -> Attempt:
         plan = RoundPlan(mean=mean, session=session, work=work, serial=serial, training=self._account.training)
-        folder = self._folder
-        if folder is not None:
-            offer = Offer.of(mean, session, serial, work.digest()).to_bytes()
-
-            def keep(state: bytes) -> None:
-                folder.keep_opening(
-                    KeptOpening(inputs=work.digest(), reservation=reservation, offer=offer, state=state)
-                )
-
-            server = ServerSide(
-                identity=folder.identity,
-                sealing=folder.sealing,
-                keep=keep,
-                opening=opening,
-                ignored=self._culprits,
-            )
-            plan = replace(plan, server=server)
-        return _Attempt(plan=plan, reservation=reservation)
+        if self._folder is not None:
+            plan = with_folder(plan, self._folder, reservation=reservation, opening=opening, ignored=self._culprits)
+        return Attempt(plan=plan, reservation=reservation)
 
     def _run(self, plan: RoundPlan, engine: Engine) -> RoundResult:
         try:
@@ -337,7 +302,7 @@ class Coordinator:
         stated = self._account.colluding
         return colluding_of(self._plan, mean) if stated is None else stated
 
-    def _may_try_again(self, attempt: _Attempt, result: RoundResult) -> bool:
+    def _may_try_again(self, attempt: Attempt, result: RoundResult) -> bool:
         """Return whether a new session may follow at once: a resumed one could not be finished, and nodes add noise.
 
         Raises:
@@ -349,12 +314,12 @@ class Coordinator:
             raise ServerRolledBack(found=found, expected=serial)
         if self._folder is None or self._folder.opening(attempt.plan.work.digest()) is None:
             return False
-        if _is_exact(attempt.plan.mean):
+        if is_exact(attempt.plan.mean):
             raise OpeningUnfinished(result.withheld, least=attempt.plan.session.threshold)
         self._folder.drop_opening(attempt.plan.work.digest())
         return attempt.resumed
 
-    def _released(self, attempt: _Attempt, result: RoundResult, details: Details) -> Release:
+    def _released(self, attempt: Attempt, result: RoundResult, details: Details) -> Release:
         """Return the release of a total, once it is kept and committed."""
         plan, begun = attempt.plan, self._clock()
         release = self._decoded(plan, result)
@@ -429,13 +394,3 @@ class Coordinator:
             return
         report = RoundReport.of(plan, result, outcome, reason, culprits=culprits, privacy=self._account.privacy)
         tell(self._observers, report)
-
-
-def _is_exact(mean: SecureMean) -> bool:
-    """Return whether the server sees exact sums, since nodes add no noise."""
-    return mean.target is None or mean.target.trust is Trust.CENTRAL
-
-
-def _session(mean: SecureMean, work: Work, serial: int, session_id: bytes) -> Session:
-    trust = None if mean.target is None else mean.target.trust
-    return mean.session(session_id, context=session_context(work.digest(), serial=serial, trust=trust))

@@ -9,9 +9,9 @@ from protocols import Adversary, SecureSum
 from protocols.cohort import whole_clients
 from protocols.errors import ParameterError
 from protocols.replay import are_kept_apart
-from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.modulus_bits import AUTO, ModulusBits
+from secagg.aggregation.weighting import Weighting
 from secagg.checks import check_choice
 from secagg.engines.base import RoundResult
 from secagg.engines.parties import Parties

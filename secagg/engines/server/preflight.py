@@ -12,10 +12,12 @@ from dp.events import PrivacyEvent
 from dp.ledger.ledger import Ledger
 from protocols.codec import LARGEST_BYTES
 from protocols.crypto.keystream import word_dtype
+from protocols.errors import SessionExpired
 from secagg.aggregation.mean import SecureMean
 from secagg.checks import MOST_ROUNDS
+from secagg.engines.wire.offer import SESSION_ID_BYTES
 from secagg.engines.wire.work import Work
-from secagg.errors import ConfigurationError
+from secagg.errors import ConfigurationError, CoordinatorError
 
 _FLOAT_BYTES: Final = 8
 _REFUSED: Final = (IncompatibleEvent, InvalidParameter, InvalidReservation)
@@ -89,3 +91,22 @@ def check_sizes(mean: SecureMean, work: Work) -> None:
                 f"found up to {length} for {len(session.clients)} clients and {session.length} coordinates. Train "
                 "fewer parameters, or split the clients into more groups."
             )
+
+
+def check_committee_time(mean: SecureMean, now_s: float) -> None:
+    """Check that a session that begins now does not find its committee's epoch expired.
+
+    Args:
+        mean: The mean of the clients' updates.
+        now_s: The time in seconds since 1970.
+
+    Raises:
+        CoordinatorError: It does.
+    """
+    try:
+        mean.protocol.check_time(mean.session(bytes(SESSION_ID_BYTES)), now_s)
+    except SessionExpired as error:
+        raise CoordinatorError(
+            f"committee: {error} Put the committee's file of an epoch that is valid now into the coordinator's "
+            "folder. Nothing was reserved, and nobody was asked."
+        ) from None

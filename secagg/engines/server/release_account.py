@@ -12,8 +12,8 @@ from dp.ledger.records import (
     UPDATES_HIDDEN_DETAIL,
     Detail,
 )
-from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean
+from secagg.aggregation.weighting import Weighting
 from secagg.engines.base import PrivateTraining
 from secagg.engines.server.kept import KeptRelease
 from secagg.engines.server.preflight import check_ledger, label_of

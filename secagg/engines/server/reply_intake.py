@@ -4,7 +4,7 @@ A reply is dropped if it is no parcel, names another sender than the channel doe
 or is a refusal. What is left goes to the server's machine, which refuses a second reply of a party and every message
 that the protocol does not allow. So no reply counts under an id that it does not name itself.
 
-No drop is evidence against a node: whoever carries the bytes can cause it.
+No drop is evidence against a node: anyone who carries the bytes can cause it.
 
 Adversary: nodes and a transport that deliver anything, under any id, at any time.
 """

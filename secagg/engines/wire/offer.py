@@ -39,9 +39,10 @@ from protocols.registry import (
 from protocols.seeds.committee import MOST_BYTES as MOST_COMMITTEE_BYTES
 from protocols.seeds.committee import SeedCommittee
 from protocols.session import MAX_CLIENT_ID
-from secagg.aggregation.encoding import Encoding, Weighting
+from secagg.aggregation.encoding import Encoding
 from secagg.aggregation.mean import SecureMean
 from secagg.aggregation.rotation import FAILURE
+from secagg.aggregation.weighting import Weighting
 from secagg.engines.wire.noise_law import Law, law_of, noise_of
 from secagg.engines.wire.parcel import LARGEST_SERIAL
 from secagg.engines.wire.work import DIGEST_BYTES

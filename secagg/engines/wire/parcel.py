@@ -101,9 +101,9 @@ class Limits:
     """The largest number of bytes of each part of a request.
 
     Attributes:
-        offer_bytes: Of the offer.
-        work_bytes: Of the work.
-        body_bytes: Of the machine's message.
+        offer_bytes: The size of the offer.
+        work_bytes: The size of the work.
+        body_bytes: The size of the machine's message.
     """
 
     offer_bytes: int = 2**20

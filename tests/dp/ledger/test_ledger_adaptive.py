@@ -27,6 +27,8 @@ from tests.support.finite_pairs import Strategy, hockey_stick, randomised_respon
 from tests.support.ledger_recount import Recount, recount, renyi_budget, renyi_charge
 from tests.support.memory_log import MemoryLog, StoredRecords
 
+pytestmark = pytest.mark.slow
+
 ADDED: Final = NeighbouringRelation.ADD_OR_REMOVE_ONE
 
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from secagg.storage.session_store import SessionStore
 from tests.support.cohort_world import MemoryStores, World, drawn_setting
 
+pytestmark = pytest.mark.slow
+
 
 class FileStores:
     """A `SessionStore` with the records of all clients, of which somebody may keep copies."""

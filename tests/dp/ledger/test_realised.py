@@ -31,6 +31,8 @@ from dp.reporting.collect import budget_report
 from tests.dp.ledger.test_ledger_damaged import altered, rebuilt
 from tests.support.ledgers import EVENT, ticks
 
+pytestmark = pytest.mark.slow
+
 ADDED = NeighbouringRelation.ADD_OR_REMOVE_ONE
 
 

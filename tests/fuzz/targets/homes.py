@@ -7,7 +7,8 @@ from typing import Final
 
 from protocols import Secret
 from protocols.identity import Identity
-from secagg.engines.node.home import Home, HomeError
+from secagg.engines.node.home import Home
+from secagg.engines.node.home_error import HomeError
 from secagg.engines.node.live_folder import LiveFolderError
 from secagg.engines.node.policy import NodePolicy
 from secagg.engines.node.policy_file import PolicyError

@@ -16,6 +16,8 @@ import pytest
 
 from protocols.pairwise import graph
 
+pytestmark = pytest.mark.slow
+
 
 class Role(Enum):
     """What a client is to the adversary."""

@@ -282,15 +282,15 @@ def test_infeasible_parameters_name_what_would_do(
 
 @pytest.mark.parametrize("clients", [0, 1, -5, 1_000_001, True, 10.0, "10"])
 def test_find_parameters_refuse_a_number_of_clients_that_is_none(clients: int) -> None:
-    with pytest.raises(ParameterError, match="clients must be an int"):
+    with pytest.raises(ParameterError, match="clients: expected an int"):
         graph.find_parameters(clients=clients, adversarial=0.1, dropout=0.1, adversary="curious")
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.0, 1.5, float("nan"), float("inf"), True, "0.1", None])
 def test_find_parameters_refuse_a_fraction_that_is_none(fraction: float) -> None:
-    with pytest.raises(ParameterError, match="adversarial must be a fraction"):
+    with pytest.raises(ParameterError, match="adversarial: expected a fraction"):
         graph.find_parameters(clients=100, adversarial=fraction, dropout=0.1, adversary="curious")
-    with pytest.raises(ParameterError, match="dropout must be a fraction"):
+    with pytest.raises(ParameterError, match="dropout: expected a fraction"):
         graph.find_parameters(clients=100, adversarial=0.1, dropout=fraction, adversary="curious")
 
 

@@ -167,6 +167,7 @@ def test_member_with_terms_that_are_none_is_refused(change: dict[str, object]) -
 
 
 def test_machines_say_whose_and_where_they_are() -> None:
+    """The server of the attacks steps through a session; each machine must say whose it is and where it stands."""
     run = MaliciousServer(DEALING[0])
     assert [machine.client for machine in run.clients.values()] == list(range(5))
     for name in run.names:

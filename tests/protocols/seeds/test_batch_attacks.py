@@ -258,6 +258,7 @@ def test_batches_with_clients_in_common_are_not_opened(kind: type[MemoryOpenings
 
 
 def test_second_sum_of_a_session_without_batches_is_not_opened_even_of_other_clients() -> None:
+    """The server proposes other clients in a session that has one sum. Members must refuse (`SessionReused`)."""
     server, held = WilfulServer(seed_scenario(4, 1, clients=CLIENTS)), records()
     sums_of(server, ONE, {member: server.member(member, held[member]) for member in MEMBERS[:3]})
     for member in MEMBERS[:3]:

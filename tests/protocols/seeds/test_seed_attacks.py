@@ -811,6 +811,7 @@ def test_clients_hand_in_nothing_to_a_second_committee_under_one_context(kind: t
 
 
 def test_new_epoch_of_the_same_committee_is_no_second_committee() -> None:
+    """The server offers a new epoch, then the old session again; the session record must refuse only the latter."""
     records = records_of(MemoryRecord)
     for epoch in (0, 1):
         handed_in(seed_scenario(3, 1, epoch=epoch, session_id=b"session of epoch %d" % epoch), records)

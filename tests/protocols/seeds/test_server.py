@@ -226,6 +226,17 @@ def test_member_without_whose_complaints_enough_contribute_is_left_out_and_its_c
     assert [(each.member, each.client) for each in outcome.complaints] == [(MEMBERS[1], client) for client in (3, 5, 7)]
 
 
+def test_member_whose_complaints_make_a_weight_rare_is_left_out() -> None:
+    """One lie would otherwise end every sum in which a weight has no more clients than the threshold."""
+    told: dict[int, dict[int, int]] = {MEMBERS[1]: {0: Reason.SEED_DIFFERS}}
+    told |= {member: {} for member in MEMBERS[2:5]}
+    found = complaints.judged(told, {0: 1, 1: 1, 2: 2, 3: 2}, threshold=2, needed=3)
+    assert found.contributors == (0, 1, 2, 3)
+    assert found.left_out == {MEMBERS[1]}
+    more = complaints.judged(told, {0: 1, 1: 1, 2: 2, 3: 2, 4: 1}, threshold=2, needed=3)
+    assert more.contributors == (1, 2, 3, 4)
+
+
 @pytest.mark.parametrize("clients", [4, 5, 9])
 def test_member_that_complains_of_one_of_few_clients_is_heard(clients: int) -> None:
     """A corrupt client sends one honest member a bad box. The member must not lose its place by saying so."""

@@ -11,11 +11,12 @@ from dp.accounting.guarantee import guarantee
 from dp.clipping.clip import clip_l2
 from protocols import SecAgg
 from protocols.testing import repeatable_entropy
-from secagg.aggregation.encoding import Encoding, Weighting
+from secagg.aggregation.encoding import Encoding
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.residues import reduced
 from secagg.aggregation.rotation import Rotation
 from secagg.aggregation.subset import kept_rows
+from secagg.aggregation.weighting import Weighting
 from secagg.engines.memory import simulate_mean
 from secagg.errors import EncodingError, ModulusTooSmall
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from dp.clipping.clip import clip_l2
 from dp.errors import InvalidParameter
 from protocols.testing import repeatable_entropy
-from secagg.aggregation.encoding import Encoding, Weighting
+from secagg.aggregation.encoding import Encoding
 from secagg.aggregation.residues import power_of_two
 from secagg.aggregation.rotation import Rotation
+from secagg.aggregation.weighting import Weighting
 from secagg.errors import EncodingError, ModulusTooSmall, UnusableMean
 
 FIT: dict[str, Any] = {"shapes": [(3, 4), (5,)], "clip_l2": 1.5, "clients": 4, "modulus_bits": 24}

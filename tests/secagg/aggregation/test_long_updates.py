@@ -13,10 +13,10 @@ from protocols import PlainSum, SecAgg
 from protocols.crypto.keystream import word_dtype
 from protocols.testing import repeatable_entropy
 from secagg.aggregation import long_updates, rounding
-from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.long_updates import write_contribution
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.residues import centred
+from secagg.aggregation.weighting import Weighting
 from secagg.errors import EncodingError
 from secagg.storage.vector_files import VectorFile
 

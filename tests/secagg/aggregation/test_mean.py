@@ -17,9 +17,9 @@ from dp.noise.distributed import DistributedDiscreteGaussian, LatticeNoise
 from protocols import PlainSum, SecAgg, SecAggPlus, SecureSum, TooFewSurvivors, Transmission
 from protocols.errors import ParameterError
 from protocols.testing import repeatable_entropy
-from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.residues import centred, reduced
+from secagg.aggregation.weighting import Weighting
 from secagg.engines.memory import simulate_mean
 from secagg.errors import ConfigurationError, EncodingError, ModulusTooSmall, UnusableMean
 from secagg.training.plain import plain_mean

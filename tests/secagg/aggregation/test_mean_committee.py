@@ -23,9 +23,9 @@ from protocols import (
 )
 from protocols.encrypted.protocol import EncryptedSum
 from protocols.errors import ParameterError, UnsafeSession
-from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.residues import centred
+from secagg.aggregation.weighting import Weighting
 from secagg.engines.memory import simulate_mean
 from secagg.errors import ConfigurationError
 from secagg.simulation.identities import simulated_terms

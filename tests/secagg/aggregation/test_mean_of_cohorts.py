@@ -13,6 +13,8 @@ from secagg.errors import ConfigurationError
 from secagg.privacy.noise import Sample
 from secagg.simulation.identities import SimulatedClients
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = Sample(population=40, expected=10)
 
 

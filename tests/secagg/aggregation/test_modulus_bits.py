@@ -17,6 +17,8 @@ from secagg.aggregation.modulus_bits import AUTO, MOST_ROUNDING, WITHOUT_NOISE, 
 from secagg.errors import EncodingError, ModulusTooSmall
 from secagg.privacy.noise import Sample
 
+pytestmark = pytest.mark.slow
+
 TARGET = Target(epsilon=8.0, delta=1e-3, releases=30, colluding=3)
 SAMPLE = Sample(population=200, expected=40)
 SKELLAM = LatticeNoise.SKELLAM

@@ -11,7 +11,8 @@ import typer
 from secagg.commands.node_check import FAULTY, check_on_terminal, lines
 from secagg.commands.node_keys import make_coordinator, make_node, make_roster
 from secagg.engines.node.check import check_node
-from secagg.engines.node.home import Home, HomeError
+from secagg.engines.node.home import Home
+from secagg.engines.node.home_error import HomeError
 from secagg.engines.node.live_folder import LiveFolderError
 from secagg.engines.node.policy_file import PolicyError
 from secagg.errors import SecaggError

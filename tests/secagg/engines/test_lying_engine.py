@@ -21,6 +21,8 @@ from secagg.training.averaging import SecureAveraging
 from secagg.training.model_state import ServerStep
 from tests.support.federation import devices, examples, mean_for
 
+pytestmark = pytest.mark.slow
+
 TEST = examples(200, 99)
 TARGET = Target(epsilon=40.0, delta=1e-2, releases=3, colluding=0)
 Lie = Callable[[RoundPlan, RoundResult], Any]

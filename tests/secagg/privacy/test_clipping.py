@@ -13,7 +13,7 @@ from dp.clipping.adaptive import AdaptiveClip
 from dp.clipping.clip import l2_norm
 from dp.errors import InvalidParameter
 from dp.ledger.ledger import Ledger
-from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.weighting import Weighting
 from secagg.engines.memory import InMemory
 from secagg.errors import CheckpointError, ConfigurationError
 from secagg.privacy.clipping import (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dp.events import Trust
 from dp.ledger.participation import Accounting
 from protocols import Adversary
-from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.weighting import Weighting
 from secagg.data import load
 from secagg.errors import ConfigurationError
 from secagg.models import zoo

@@ -10,7 +10,7 @@ from dp.accounting.guarantee import guarantee
 from dp.errors import DpError
 from protocols import Adversary, PlainSum, SecAgg, SecAggPlus
 from protocols.errors import UnknownProtocol
-from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.weighting import Weighting
 from secagg.errors import ConfigurationError, DataError, ModulusTooSmall
 from secagg.runs.choices import choose_protocol
 from secagg.runs.config import TrainingConfig

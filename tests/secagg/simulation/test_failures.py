@@ -20,9 +20,9 @@ from dp.reporting.text import as_text
 from protocols import PlainSum, SecAgg
 from protocols.errors import TooFewSurvivors
 from protocols.testing import repeatable_entropy
-from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
 from secagg.aggregation.residues import reduced
+from secagg.aggregation.weighting import Weighting
 from secagg.commands.train import _run
 from secagg.engines.memory import InMemory, simulate_mean
 from secagg.errors import ConfigurationError, DataError, ModelError

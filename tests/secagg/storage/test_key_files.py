@@ -20,6 +20,8 @@ from secagg.storage.key_files import (
 )
 from tests.support.committee_keys import key_shares, threshold_key
 
+pytestmark = pytest.mark.slow
+
 KEY, SHARES = threshold_key(2, 5, 3), key_shares(2, 5, 3)
 NAMES = {"committee.pub", *(f"member-{index}.key" for index in range(1, 6))}
 

@@ -186,8 +186,8 @@ def test_recorded_batches_are_opened_again_and_others_only_of_other_clients(tmp_
     cases = (
         (first, clients, weights, None),
         (second, others, (1, 1, 1, 1), None),
-        (bytes(32), others, (4, 4, 4, 4), UnsafeOpening),
-        (bytes(32), clients, (1, 1, 1, 1, 1), UnsafeOpening),
+        (bytes(32), others, (4, 4, 4, 4), SessionReused),
+        (bytes(32), clients, (1, 1, 1, 1, 1), SessionReused),
         (bytes(32), (*clients, *others), (), UnsafeOpening),
         (bytes(32), (109, 110), (4, 4), None),
     )

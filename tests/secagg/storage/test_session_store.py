@@ -25,6 +25,8 @@ from secagg.storage.session_store import (
     SessionStoreUnavailable,
 )
 
+pytestmark = pytest.mark.slow
+
 ME, OTHER = bytes(range(32)), bytes(32)
 ONE, TWO = b"a session's id 1", b"a session's id 2"
 REPOSITORY = Path(__file__).parents[3]

@@ -23,6 +23,8 @@ from secagg.storage.store import Store
 from tests.vectors.record_stores import ANSWERED, FIRST_SESSIONS, SECOND_SESSIONS
 from tests.vectors.recorded import VECTORS, private_copy
 
+pytestmark = pytest.mark.slow
+
 ME, OTHER = bytes(range(32)), bytes(32)
 REPOSITORY = Path(__file__).parents[3]
 FIRST: Final = VECTORS / "stores" / FIRST_SESSIONS

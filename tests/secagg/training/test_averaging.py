@@ -13,8 +13,8 @@ from dp.ledger.ledger import Ledger
 from protocols import PlainSum, SecAggPlus, Session, Transmission
 from protocols.errors import ProtocolError
 from protocols.testing import repeatable_entropy
-from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean, Target
+from secagg.aggregation.weighting import Weighting
 from secagg.engines.memory import InMemory, simulate_mean
 from secagg.engines.wire.work import Work
 from secagg.errors import ConfigurationError, ModelError
@@ -26,6 +26,8 @@ from secagg.training.averaging import SecureAveraging
 from secagg.training.model_state import GlobalModel, ServerStep
 from secagg.training.plain import PlainAveraging, plain_mean
 from tests.support.federation import CLASSES, FEATURES, devices, examples, mean_for, updates_of
+
+pytestmark = pytest.mark.slow
 
 TEST = examples(200, 99)
 STEP = ServerStep(learning_rate=2.0, momentum=0.5)

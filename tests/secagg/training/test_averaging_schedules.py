@@ -37,6 +37,8 @@ from tests.support.federation import devices, examples, mean_for
 from tests.support.ledger_recount import recount
 from tests.support.memory_log import StoredRecords
 
+pytestmark = pytest.mark.slow
+
 CLIENTS: Final = 9
 COHORT: Final = 4
 ROUNDS: Final = 5

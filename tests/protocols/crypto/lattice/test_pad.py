@@ -21,6 +21,8 @@ from protocols.crypto.lattice.ring import DEGREE, Multiplier, Ring
 from protocols.crypto.secret import Secret
 from protocols.errors import DamagedSum, InputError, ParameterError
 
+pytestmark = pytest.mark.slow
+
 SEED = hashlib.sha256(b"a session").digest()
 
 

@@ -11,8 +11,8 @@ from dp.events import Trust
 from dp.noise.distributed import DistributedSkellam, LatticeNoise
 from protocols.pairwise import SecAgg
 from protocols.plain import PlainSum
-from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean
+from secagg.aggregation.weighting import Weighting
 from secagg.audit.epsilon.exact import gaussian_deviation
 from secagg.audit.epsilon.subject import DELTA, ReleaseSubject
 from secagg.privacy.noise import Target
@@ -55,7 +55,7 @@ def test_subject_without_noise_claims_no_epsilon() -> None:
     mean = SecureMean.plan(protocol=SecAgg(), clients=[1, 2], minimum_contributors=2, shapes=[(4,)], clip_l2=1.0)
     audited = ReleaseSubject(mean, name="bare")
     assert audited.claims == ()
-    assert audited.why_not is not None
+    assert audited.unsupported_reason is not None
 
 
 def test_subjects_that_the_attack_cannot_follow_say_why() -> None:
@@ -67,10 +67,10 @@ def test_subjects_that_the_attack_cannot_follow_say_why() -> None:
     assert isinstance(skellam.noise, DistributedSkellam)
     narrow = replace(skellam, noise=replace(skellam.noise, local_variance=1.0))
     for mean, word in ((weighted, "quotient"), (removed, "removed"), (narrow, "4 squared steps")):
-        why = ReleaseSubject(mean, name="other").why_not
+        why = ReleaseSubject(mean, name="other").unsupported_reason
         assert why is not None
         assert word in why
-    assert subject().why_not is None
+    assert subject().unsupported_reason is None
 
 
 def test_arrays_of_several_shapes_come_back_in_order() -> None:

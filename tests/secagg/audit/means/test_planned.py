@@ -5,8 +5,8 @@ import pytest
 
 from dp.events import Trust
 from dp.noise.distributed import LatticeNoise
-from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import Target
+from secagg.aggregation.weighting import Weighting
 from secagg.audit.means.planned import (
     clients_add_noise,
     colluding_of,

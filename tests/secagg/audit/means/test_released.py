@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from dp.events import Trust
-from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.weighting import Weighting
 from secagg.audit.attack import Level
 from secagg.audit.finding import Verdict
 from secagg.audit.means.released import Granularity, WrapAround

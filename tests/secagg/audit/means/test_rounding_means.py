@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from secagg.aggregation import encoding as encoding_module
-from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.weighting import Weighting
 from secagg.audit.attack import LEVEL_OF_ATTEMPT, Level
 from secagg.audit.finding import Verdict
 from secagg.audit.means.rounding import RoundingBias, RoundingCoins, exact_steps, small_update

@@ -4,8 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from secagg.aggregation.encoding import Encoding, Weighting
+from secagg.aggregation.encoding import Encoding
 from secagg.aggregation.mean import Target
+from secagg.aggregation.weighting import Weighting
 from secagg.audit.attack import Level
 from secagg.audit.finding import Verdict
 from secagg.audit.means.directions import BEYOND, directions, every_array, norm_of_updates

@@ -6,8 +6,8 @@ import pytest
 from dp.events import Trust
 from dp.noise.distributed import LatticeNoise
 from protocols import Adversary, ClientTerms, MemoryRecord, Roster, SecAgg, Transmission
-from secagg.aggregation.encoding import Weighting
 from secagg.aggregation.mean import SecureMean
+from secagg.aggregation.weighting import Weighting
 from secagg.audit.means.planned import residual
 from secagg.audit.means.subject import MeanSubject, Setting, Wish, zeros
 from secagg.audit.means.suite import TARGET, mean_subject

@@ -3,7 +3,7 @@ import struct
 import pytest
 
 from protocols import Transmission
-from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.weighting import Weighting
 from secagg.audit.attack import Attack, Level
 from secagg.audit.finding import Verdict
 from secagg.audit.means.subject import MeanSubject

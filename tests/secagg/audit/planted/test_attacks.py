@@ -23,6 +23,7 @@ each_planted = pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: s
 
 @each_planted
 def test_planted_bug_is_rejected_by_the_attack_meant_for_it(planted: Planted) -> None:
+    """The attack meets a protocol with a planted bug; it must reject it, and say by what evidence."""
     found = finding(planted.subject(), CHECKS[planted.caught_by], level=Level.QUICK, master=b"planted")
     assert found.verdict is Verdict.REJECTED
     assert found.evidence
@@ -30,10 +31,12 @@ def test_planted_bug_is_rejected_by_the_attack_meant_for_it(planted: Planted) ->
 
 @each_planted
 def test_protocol_without_the_bug_is_not_rejected(planted: Planted) -> None:
+    """The attack meets the protocol without the planted bug; its checks must stop the attack."""
     correct = CORRECT[planted.subject().name]
     found = finding(correct, CHECKS[planted.caught_by], level=Level.QUICK, master=b"planted")
     assert found.verdict is Verdict.NOT_REJECTED
 
 
 def test_numbers_are_unique() -> None:
+    """Findings name planted bugs by number, so no two bugs of the attacks may have the same one."""
     assert len({planted.number for planted in PLANTED}) == len(PLANTED)

@@ -26,6 +26,8 @@ from secagg.storage.roster_file import ROSTER_NAME
 from tests.support.flower_federation import FIRST_NODE, WEIGHTS, FlowerFederation
 from tests.support.flower_grid import GridDouble, Node, SimulatedClock
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = 5
 PLAN = averaging(SecAgg, clip_l2=1.0, adversarial=0.0, dropout=0.4)
 LOSS = 0.123456789

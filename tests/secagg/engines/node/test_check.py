@@ -18,6 +18,8 @@ from secagg.storage.session_store import SessionStoreCorrupt
 from tests.support.committee_keys import key_shares, threshold_key
 from tests.support.homes import COORDINATOR, complete, exact_text, homes, policy_text
 
+pytestmark = pytest.mark.slow
+
 
 def opened(folder: Path, text: bytes | None = None, nodes: int = 3) -> Home:
     return Home.open(homes(folder, nodes, text=text)[0])

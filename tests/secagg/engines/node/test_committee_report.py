@@ -10,7 +10,8 @@ from protocols.seeds.member_keys import MemberKeys
 from protocols.testing.repeatable import fixed_identity
 from secagg.engines.node.check import NodeReport, check_node
 from secagg.engines.node.committee_report import WARNED_S
-from secagg.engines.node.home import Home, HomeError
+from secagg.engines.node.home import Home
+from secagg.engines.node.home_error import HomeError
 from secagg.storage.key_files import PUBLIC_NAME
 from secagg.storage.labelled_file import KeyFileError
 from secagg.storage.seed_keys import KEYS_NAME, certificate_name, write_member, write_seed_committee

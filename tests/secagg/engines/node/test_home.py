@@ -10,7 +10,8 @@ from dp.events import GaussianEvent
 from dp.ledger.ledger import Ledger
 from protocols.identity import Identity
 from secagg.engines.node.check import check_node
-from secagg.engines.node.home import Home, HomeError
+from secagg.engines.node.home import Home
+from secagg.engines.node.home_error import HomeError
 from secagg.engines.node.home_lock import HomeBusy
 from secagg.engines.node.live_folder import LiveFolderError
 from secagg.engines.node.policy_file import TEMPLATE, PolicyError

@@ -69,6 +69,7 @@ def with_noise(given: Offered, **changes: Any) -> Offered:
 
 
 def test_honest_offer_is_paid_for_as_it_was_planned(home: Home) -> None:
+    """An honest coordinator asks once too often; the budget must stop it, and nothing before."""
     given = honest()
     assert own(given) == claimed(given)
     for number in range(TARGET["releases"]):
@@ -92,6 +93,7 @@ def test_noise_scale_that_the_planned_epsilon_belies_costs_what_it_is(home: Home
 
 
 def test_sensitivity_that_is_smaller_than_that_of_the_encoding_is_not_believed(home: Home) -> None:
+    """The coordinator claims a smaller sensitivity; the node must take that of the encoding, and refuse."""
     given = honest()
     assert isinstance(given.mean.noise, DistributedDiscreteGaussian)
     factor = given.mean.noise.local_sigma / 2.0
@@ -105,6 +107,7 @@ def test_sensitivity_that_is_smaller_than_that_of_the_encoding_is_not_believed(h
 
 
 def test_noise_that_counts_on_a_million_contributors_is_not_believed(home: Home) -> None:
+    """The coordinator counts on a million noise shares; the node must count those of the session, and refuse."""
     given = honest()
     assert isinstance(given.mean.noise, DistributedDiscreteGaussian)
     contributors = given.mean.noise.minimum_contributors
@@ -127,6 +130,7 @@ def test_colluding_clients_are_those_that_the_node_expects_and_not_none(home: Ho
 
 
 def test_thousand_rounds_of_epsilon_a_tenth_end_with_the_budget(tmp_path: Path) -> None:
+    """The coordinator asks a thousand times at a small cost; the total budget of the node must stop it."""
     text = policy_text(epsilon=0.5, delta=DELTA, encrypted_live_folder=str(tmp_path / "live"))
     home, answered, event = Home.open(homes(tmp_path, text=text)[0]), 0, None
     small = Target(epsilon=0.1, delta=DELTA, releases=1, colluding=1)

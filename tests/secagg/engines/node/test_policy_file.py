@@ -6,7 +6,7 @@ import pytest
 
 from dp.events import Trust
 from protocols import Adversary
-from secagg.aggregation.encoding import Weighting
+from secagg.aggregation.weighting import Weighting
 from secagg.engines.node.policy_file import MOST_BYTES, TEMPLATE, Code, PolicyError, PolicyFile
 from secagg.storage.labelled_file import KeyFileError
 from tests.support.homes import FIELDS, exact_text, policy_text

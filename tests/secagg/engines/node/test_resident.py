@@ -76,6 +76,15 @@ def test_resident_reads_nothing_of_a_parcel_that_is_too_long(tmp_path: Path) -> 
     assert asked == []
 
 
+def test_resident_takes_no_memory_for_a_parcel_that_is_only_announced(tmp_path: Path) -> None:
+    """Who may connect announces 32 TiB, and sends nothing of it. The station must go on without an error."""
+    with resident(tmp_path / "s", echo, limit=2**50):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(tmp_path / "s"))
+            connection.sendall(struct.pack(">Q", 2**45))
+        assert ask(tmp_path / "s", b"p", timeout_s=30) == b"reply to p"
+
+
 def test_resident_goes_on_after_connections_that_end_early(tmp_path: Path) -> None:
     with resident(tmp_path / "s", echo):
         for sent in (b"", b"\0\0", struct.pack(">Q", 10) + b"half"):

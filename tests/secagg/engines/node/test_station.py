@@ -28,6 +28,8 @@ from secagg.engines.wire.parcel import Refusal, Reply, Request, open_reply
 from secagg.engines.wire.work import Work
 from tests.support.stations import ARRAYS, COORDINATOR, KINDS, WORK, Attempt, Cohort, identity_of, training, update_of
 
+pytestmark = pytest.mark.slow
+
 ROOT: Final = Path(__file__).parents[4]
 ME: Final = 5
 BOTH: Final = 2

@@ -148,6 +148,8 @@ def talkative(attempt: Attempt, train: Any) -> bytes:
 
 @pytest.mark.parametrize("rule", [True, False])
 def test_text_of_an_error_with_a_record_of_the_data(rule: bool, tmp_path: Path) -> None:
+    """The training fails with an error that quotes the data; the closed list of codes must keep it from the server."""
+
     def fail(_: Work) -> Update:
         raise ValueError(TEXT)
 

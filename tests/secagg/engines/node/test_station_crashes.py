@@ -17,6 +17,8 @@ from protocols import Adversary
 from tests.support.crashing_node import Broken, Fate, Play, Rules
 from tests.support.stations import Cohort
 
+pytestmark = pytest.mark.slow
+
 MALICIOUS: Final = Adversary.MALICIOUS
 PLAYS: Final = {
     "secagg": (Cohort(), 5),

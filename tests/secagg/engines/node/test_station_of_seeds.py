@@ -14,7 +14,8 @@ from protocols import Adversary, Secret
 from protocols.seeds.messages import Certificate, Proposal, SumShares
 from secagg.commands.node_serve import forget_in_time
 from secagg.engines.base import RoundPlan, RoundResult, ServerSide, Update
-from secagg.engines.node.home import Home, HomeError
+from secagg.engines.node.home import Home
+from secagg.engines.node.home_error import HomeError
 from secagg.engines.node.station import Station
 from secagg.engines.server.channel import ChannelEngine
 from secagg.engines.wire.offer import Offer
@@ -36,6 +37,8 @@ from tests.support.stations import (
     update_of,
     write_member_keys,
 )
+
+pytestmark = pytest.mark.slow
 
 SEEDS: Final = Cohort(protocol="seeds")
 SIGNED: Final = Cohort(protocol="seeds", adversary=Adversary.MALICIOUS)

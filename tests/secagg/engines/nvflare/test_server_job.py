@@ -26,6 +26,8 @@ from secagg.storage.public_line import coordinator_line
 from secagg.storage.roster_file import ROSTER_NAME
 from tests.support.homes import homes
 
+pytestmark = pytest.mark.slow
+
 MODEL = {"kernel": np.zeros((3, 2), np.float32), "bias": np.full(2, 0.25)}
 PLAN = averaging(SecAggPlus, clip_l2=4.0, adversarial=0.0, dropout=0.34)
 POLICY = """

@@ -50,6 +50,7 @@ def mixed_up(party: int, reply: bytes) -> Iterable[Arrived]:
 
 
 def test_reply_under_another_id_makes_no_contributor() -> None:
+    """The channel gives a reply under another id; the id inside the reply must make the server refuse it."""
     parties = node_cohort("plain", clients=6)
     plan = parties.plan()
     result = run(parties, plan, mixed_up)
@@ -59,6 +60,7 @@ def test_reply_under_another_id_makes_no_contributor() -> None:
 
 
 def test_reply_under_another_id_makes_a_contributor_without_the_rule_of_inner_ids() -> None:
+    """The same attack on a server that believes the channel succeeds: the sum is wrong."""
     parties = node_cohort("plain", clients=6)
     plan = parties.plan()
     result = run(parties, plan, believing(mixed_up))
@@ -152,11 +154,13 @@ def test_bad_last_reply_that_is_refused_at_once_stops_no_round(adversary: Advers
 
 
 def test_bad_last_reply_stops_one_round_since_its_sender_is_left_out_of_the_next() -> None:
+    """A node damages its last reply; leaving it out of the next attempt must end the attack."""
     parties = node_cohort("lightsecagg", clients=10)
     assert attempts(parties, leaving_out=True) == (2, frozenset({BAD}))
 
 
 def test_bad_last_reply_stops_every_round_if_its_sender_is_not_left_out() -> None:
+    """The same attack without leaving out culprits stops every attempt."""
     parties = node_cohort("lightsecagg", clients=10)
     assert attempts(parties, leaving_out=False) == (ATTEMPTS + 1, frozenset({BAD}))
 
@@ -180,6 +184,7 @@ def test_replies_that_are_repeated_or_late_blame_nobody() -> None:
 
 
 def test_node_that_claims_a_later_serial_stops_no_round() -> None:
+    """One node claims to have seen a later serial; a single claim must not stop a round."""
     parties = node_cohort("secagg", clients=6)
     plan = parties.plan()
 
@@ -197,6 +202,7 @@ def damaged(reply: bytes) -> bytes:
 
 
 def test_reply_that_is_damaged_on_its_way_makes_its_node_drop_out() -> None:
+    """The channel flips a bit of a vector; the digest of the reply must make the node drop out."""
     parties = node_cohort("plain", clients=6)
     plan = parties.plan()
     result = run(parties, plan, lambda party, reply: [(party, damaged(reply) if party == BAD else reply)])

@@ -12,6 +12,8 @@ from protocols import Adversary
 from tests.support.fault_campaign import SEED, campaign
 from tests.support.faulty_rounds import CHEAP, CLIENTS, COMMITTEES, Ended, FaultyRounds, probabilities
 
+pytestmark = pytest.mark.slow
+
 SHARE = {"paillier": 2, "oneshot": 2}
 CASES = [pytest.param(name, adversary, SEED, id=f"{name}-{adversary}-{SEED}") for name, adversary in CHEAP + COMMITTEES]
 LEFT_OUT = f"oneshot-{Adversary.CURIOUS}-{SEED}"  # Its first table takes seconds; the long tests have it.

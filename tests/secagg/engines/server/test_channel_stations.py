@@ -24,6 +24,8 @@ from tests.support.faulty_channel import Faults, FaultyChannel
 from tests.support.faulty_rounds import probabilities
 from tests.support.stations import ARRAYS, COORDINATOR, Cohort, training, update_of
 
+pytestmark = pytest.mark.slow
+
 STEP_S = 10.0
 SEED = 5
 ROUNDS = 5

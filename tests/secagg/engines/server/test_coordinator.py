@@ -35,6 +35,8 @@ from tests.support.coordinators import (
 )
 from tests.support.lossy_folder import Crash
 
+pytestmark = pytest.mark.slow
+
 _NOISE = plan_with(TARGET)(CLIENTS, work_of(1), None).noise
 assert _NOISE is not None
 TARGET_EVENT = _NOISE.event

@@ -21,6 +21,8 @@ from secagg.errors import CoordinatorError, ServerRolledBack
 from tests.support.coordinators import CLIENTS, TARGET, Nodes, coordinator_of, folder_at, work_of
 from tests.support.training_run import TrainingRun
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = 2
 TARGETS = pytest.mark.parametrize("target", [TARGET, None], ids=["noise", "exact"])
 

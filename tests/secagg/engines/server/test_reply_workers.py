@@ -20,6 +20,8 @@ from secagg.transcripts.recorder import Recorder
 from tests.support.bare_node import COORDINATOR, LIMITS, NodeCohort, node_cohort
 from tests.support.direct_channel import Arrived, Arriving, DirectChannel
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = 6
 
 

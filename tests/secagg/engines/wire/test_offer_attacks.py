@@ -70,6 +70,7 @@ def with_element(data: bytes, field: str, element: bytes) -> bytes:
 
 
 def test_pieces_are_those_of_the_offer() -> None:
+    """The attacks of this file put offers together from pieces, which must give the very bytes of an offer."""
     for case in CASES.values():
         data = case.offer.to_bytes()
         assert joined(pieces(data)) == data
@@ -79,16 +80,19 @@ def test_pieces_are_those_of_the_offer() -> None:
     "version", [b"\x00", b"\x02", b"\xcc\xff", b"\xa11", b"\xc0", b"\xc3", b"\xcb" + struct.pack(">d", 1.0)]
 )
 def test_other_version_is_refused(version: bytes) -> None:
+    """The coordinator names another version of offers; decoding must refuse it."""
     with pytest.raises(MalformedMessage, match="version 1"):
         Offer.from_bytes(joined([version, *pieces(PLAIN.offer.to_bytes())[1:]]))
 
 
 def test_offer_without_a_version_is_refused() -> None:
+    """The coordinator leaves out the version; decoding must refuse the rest."""
     with pytest.raises(MalformedMessage):
         Offer.from_bytes(joined(pieces(PLAIN.offer.to_bytes())[1:]))
 
 
 def test_missing_and_unknown_fields_are_refused() -> None:
+    """The coordinator leaves out or adds a field; decoding must refuse both."""
     elements = pieces(PLAIN.offer.to_bytes())
     for wrong in ([*elements, b"\x00"], elements[:-1]):
         with pytest.raises(MalformedMessage):
@@ -97,6 +101,7 @@ def test_missing_and_unknown_fields_are_refused() -> None:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_every_cut_and_every_tail_is_refused(case: Offered) -> None:
+    """The offer is cut anywhere, or has a byte more; decoding must refuse each."""
     data = case.offer.to_bytes()
     for at in range(len(data)):
         with pytest.raises(MalformedMessage):
@@ -111,6 +116,7 @@ def test_every_cut_and_every_tail_is_refused(case: Offered) -> None:
     ids=["None", "integer", "text", "list", "bytearray", "empty", "nil", "nested lists", "nested maps"],
 )
 def test_what_is_no_offer_is_refused(data: Any) -> None:
+    """The coordinator sends something that is no offer; decoding must refuse it, whatever its type or depth."""
     with pytest.raises(MalformedMessage):
         Offer.from_bytes(data)
 
@@ -119,6 +125,7 @@ def test_what_is_no_offer_is_refused(data: Any) -> None:
     ("name", "stride"), [("plain", 3), ("pairwise", 5), ("noisy", 5), ("central", 5), ("encrypted", 7)]
 )
 def test_every_flipped_bit_is_refused_or_makes_another_session(name: str, stride: int) -> None:
+    """Somebody flips a bit; decoding must refuse the offer, or the digest must be another one."""
     case = CASES[name]
     offer, data = case.offer, case.offer.to_bytes()
     others = 0
@@ -156,12 +163,14 @@ def test_every_flipped_bit_is_refused_or_makes_another_session(name: str, stride
     ],
 )
 def test_second_encoding_of_an_offer_is_refused(field: str, longer: Callable[[Offer], bytes]) -> None:
+    """The coordinator encodes a value in a second way; canonical decoding must refuse it."""
     offer = PAIRWISE.offer
     with pytest.raises(MalformedMessage):
         Offer.from_bytes(with_element(offer.to_bytes(), field, longer(offer)))
 
 
 def test_parameters_in_another_order_or_twice_are_refused() -> None:
+    """The coordinator reorders or repeats a parameter; canonical decoding must refuse it."""
     data = PAIRWISE.offer.to_bytes()
     names = list(PAIRWISE.offer.parameters)
     assert len(names) == 4
@@ -187,6 +196,7 @@ def test_parameters_in_another_order_or_twice_are_refused() -> None:
     ],
 )
 def test_announced_sizes_cost_nothing(field: str, claim: bytes) -> None:
+    """The coordinator announces a size that does not follow; decoding must refuse it before it takes memory."""
     elements = pieces(PAIRWISE.offer.to_bytes())
     data = joined([*elements[: place(field)], claim, *elements[place(field) + 1 :]])
     tracemalloc.start()
@@ -198,6 +208,7 @@ def test_announced_sizes_cost_nothing(field: str, claim: bytes) -> None:
 
 
 def test_ten_million_ids_are_refused_before_they_are_decoded() -> None:
+    """The coordinator sends ten million ids; the limit on bytes must stop them before decoding."""
     ids = b"\xdd" + (10**7).to_bytes(4, "big") + bytes(10**7)
     data = with_element(PLAIN.offer.to_bytes(), "clients", ids)
     tracemalloc.start()
@@ -222,6 +233,7 @@ def test_ten_million_ids_take_memory_without_the_limit() -> None:
 @pytest.mark.parametrize("element", [b"\x00", b"\x90", b"\x91\x01", b"\x80", b"\xc0"])
 @pytest.mark.parametrize("field", ["clients", "shapes", "members", "parameters"])
 def test_a_mebibyte_of_small_elements_takes_little_memory(field: str, element: bytes) -> None:
+    """The coordinator fills an offer with small elements; limits on counts must bound the memory."""
     count = (MOST_BYTES - 2000) // len(element)
     data = with_element(PLAIN.offer.to_bytes(), field, b"\xdd" + count.to_bytes(4, "big") + element * count)
     assert len(data) <= MOST_BYTES
@@ -234,6 +246,7 @@ def test_a_mebibyte_of_small_elements_takes_little_memory(field: str, element: b
 
 
 def test_a_mebibyte_of_shapes_takes_a_bounded_amount_of_memory() -> None:
+    """The coordinator fills an offer with shapes; the limit on bytes must bound the memory."""
     offer = replace(NOISY.offer, shapes=((1,) * 64,) * 15_000)
     tracemalloc.start()
     with pytest.raises(MalformedMessage):
@@ -246,6 +259,7 @@ def test_a_mebibyte_of_shapes_takes_a_bounded_amount_of_memory() -> None:
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 @pytest.mark.parametrize("shapes", [((2**40,),), ((2**20, 2**20),), ((2**40,), (1,)), ((2**64 - 1,) * 64,) * 100])
 def test_huge_vectors_cost_nothing(case: Offered, shapes: Any) -> None:
+    """The coordinator asks for a huge vector; building must refuse it before it takes memory."""
     tracemalloc.start()
     refused(case, shapes=shapes)
     peak = tracemalloc.get_traced_memory()[1]
@@ -292,6 +306,7 @@ def test_vector_of_the_largest_size_costs_nothing_to_build(case: Offered) -> Non
 )
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_value_that_no_plan_has_is_refused(case: Offered, field: str, values: list[Any]) -> None:
+    """The coordinator sends a value that planning cannot make; building must refuse it."""
     for value in values:
         refused(case, **{field: value})
 
@@ -311,6 +326,7 @@ def test_value_that_no_plan_has_is_refused(case: Offered, field: str, values: li
     ],
 )
 def test_noise_that_is_only_half_there_is_refused(changes: dict[str, Any]) -> None:
+    """The coordinator describes half of a noise; building must refuse an offer without the rest."""
     refused(PLAIN, **changes)
 
 
@@ -334,11 +350,13 @@ def test_noise_that_is_only_half_there_is_refused(changes: dict[str, Any]) -> No
     ],
 )
 def test_noise_that_no_plan_has_is_refused(changes: dict[str, Any]) -> None:
+    """The coordinator describes a noise that planning cannot make; building must refuse it."""
     assert NOISY.offer.threshold == 4
     refused(NOISY, **changes)
 
 
 def test_noise_for_which_the_modulus_has_no_room_is_refused() -> None:
+    """The coordinator offers noise that wraps around; the check of the reach must refuse it."""
     scale = NOISY.offer.scale
     assert scale is not None
     changed(NOISY, scale=scale).build(None, None)
@@ -347,11 +365,13 @@ def test_noise_for_which_the_modulus_has_no_room_is_refused() -> None:
 
 
 def test_finer_grid_than_fits_is_refused() -> None:
+    """The coordinator offers a grid on which the sum wraps around; the check of the reach must refuse it."""
     for case in CASES.values():
         refused(case, granularity=case.offer.granularity / 2**20)
 
 
 def test_other_grid_than_the_finest_is_refused_without_noise() -> None:
+    """The coordinator offers a coarser grid to mark a session; the node must compute the finest and refuse."""
     for case in (PLAIN, ENCRYPTED):
         for factor in (1 - 1e-6, 1 + 1e-6, 2.0):
             assert "granularity" in refused(case, granularity=case.offer.granularity * factor)
@@ -359,6 +379,7 @@ def test_other_grid_than_the_finest_is_refused_without_noise() -> None:
 
 
 def test_grid_that_is_too_coarse_to_be_of_use_is_refused_with_noise() -> None:
+    """The coordinator offers a grid as coarse as the clip; building must refuse it."""
     for case in (NOISY, CENTRAL, PAIRWISE):
         refused(case, granularity=case.offer.clip_l2)
 
@@ -383,10 +404,12 @@ def test_grid_that_is_too_coarse_to_be_of_use_is_refused_with_noise() -> None:
     ],
 )
 def test_parameters_that_the_protocol_does_not_keep_are_refused(parameters: dict[str, Any]) -> None:
+    """The coordinator sends parameters that the protocol would change or lacks; building must refuse them."""
     refused(ENCRYPTED, parameters=parameters)
 
 
 def test_parameters_of_another_type_are_refused() -> None:
+    """The coordinator sends a parameter of another type; building must refuse it."""
     own = CENTRAL.offer.parameters
     for value in (float(own["privacy"] or 0), True, str(own["privacy"]), None, 2**64 - 1):
         refused(CENTRAL, parameters=own | {"privacy": value})
@@ -394,10 +417,12 @@ def test_parameters_of_another_type_are_refused() -> None:
 
 @pytest.mark.parametrize("value", [[], {}, {"a": 1}, b"bytes", [1]])
 def test_parameters_that_are_no_plain_values_are_refused(value: Any) -> None:
+    """The coordinator sends a parameter that is no plain value; building must refuse it."""
     refused(CENTRAL, parameters=CENTRAL.offer.parameters | {"privacy": value})
 
 
 def test_protocol_of_other_kind_of_session_is_refused() -> None:
+    """The coordinator names a protocol for which roster or committee do not fit; building must refuse it."""
     refused(PLAIN, signed=True)
     refused(PAIRWISE, signed=False)
     refused(PLAIN, members=(1, 2, 3))
@@ -453,6 +478,7 @@ class Worse(PlainSum):
 def test_other_peoples_protocol_that_fails_is_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The offer names an installed protocol that fails or lies; its error must become a refusal without its text."""
     points = {each: f"other_protocols:{each.title()}" for each in ("exiting", "dividing", "lying", "small", "worse")}
     plugins.install(
         tmp_path, points | {"missing": "no_such_module:Nothing", "no-protocol": "other_protocols:sys"}, module=BROKEN
@@ -491,6 +517,7 @@ values: dict[str, st.SearchStrategy[Any]] = {
 @given(case=st.sampled_from(list(CASES.values())), changes=st.fixed_dictionaries({}, optional=values))
 @settings(max_examples=50, deadline=None)
 def test_any_values_are_refused_or_make_the_session_of_the_offer(case: Offered, changes: dict[str, Any]) -> None:
+    """The coordinator sends any values; building must refuse them, or make the very session of the offer."""
     offer = changed(case, **changes)
     try:
         mean, session = offer.build(case.roster, case.committee_key)
@@ -505,6 +532,7 @@ def test_any_values_are_refused_or_make_the_session_of_the_offer(case: Offered, 
 def test_any_value_of_one_field_is_refused_or_makes_the_session_of_the_offer(
     case: Offered, data: st.DataObject
 ) -> None:
+    """The coordinator changes one field; building must refuse it, or make the very session of the offer."""
     field = data.draw(st.sampled_from(list(values)))
     offer = changed(case, **{field: data.draw(values[field])})
     try:

@@ -39,5 +39,6 @@ class SimpleMajority(SecAgg):
 def test_client_that_is_alive_and_dead_is_read_only_with_a_simple_majority(
     kind: type[SecureSum], verdict: Verdict
 ) -> None:
+    """The server tells two views of a client; a threshold that counts corrupt clients twice must stop it."""
     subject = SumSubject.suggested(kind, adversary=Adversary.MALICIOUS)
     assert finding(subject, AliveAndDead(), level=Level.QUICK, master=b"master").verdict is verdict

@@ -15,6 +15,7 @@ from secagg.audit.sums.subject import SumSubject
 
 @pytest.mark.parametrize("kind", [SecAgg, LightSecAgg, PaillierSum])
 def test_alterations_lead_to_no_wrong_sum(kind: type[SecureSum]) -> None:
+    """The server alters messages on their way; checks must refuse them, or the sum must be right."""
     found = finding(SumSubject.suggested(kind), Alteration(), level=Level.QUICK, master=b"master")
     assert found.verdict is Verdict.NOT_REJECTED
 

@@ -15,12 +15,14 @@ from secagg.audit.sums.subject import SumSubject
 
 @pytest.mark.parametrize("kind", [SecAgg, LightSecAgg, PaillierSum])
 def test_clients_with_two_contexts_are_not_summed(kind: type[SecureSum]) -> None:
+    """The server tells clients two contexts; the digest must stop their sum."""
     found = finding(SumSubject.suggested(kind), TwoContexts(), level=Level.QUICK, master=b"master")
     assert found.verdict is Verdict.NOT_REJECTED
 
 
 @pytest.mark.parametrize("kind", [SecAgg, PaillierSum])
 def test_server_that_replaces_the_digest_gets_no_sum_either(kind: type[SecureSum]) -> None:
+    """The server puts in the digest that each client expects; keys and signatures must still stop the sum."""
     subject = SumSubject.suggested(kind, adversary=Adversary.MALICIOUS)
     found = finding(subject, TwoContexts(), level=Level.QUICK, master=b"master")
     assert found.verdict is Verdict.NOT_REJECTED
@@ -28,6 +30,7 @@ def test_server_that_replaces_the_digest_gets_no_sum_either(kind: type[SecureSum
 
 
 def test_context_that_no_message_contains_is_rejected() -> None:
+    """The same attack on a digest without the context succeeds, and rejects it."""
     found = finding(SumSubject.suggested(UnboundContext), TwoContexts(), level=Level.QUICK, master=b"master")
     assert found.verdict is Verdict.REJECTED
 

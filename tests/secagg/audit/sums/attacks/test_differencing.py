@@ -19,6 +19,7 @@ FORGETFUL: Final = SumSubject.suggested(ForgetfulMembers)
 
 @pytest.mark.parametrize("way", [1, 2])
 def test_members_that_forget_open_a_second_sum_in_another_session_and_under_another_key(way: int) -> None:
+    """The server restarts members that keep no record; the second sum opens, which rejects them."""
     cohort = FORGETFUL.cohort(10, length=8, context=b"round 1")
     inputs = random_inputs(cohort, b"seed")
     first = Stepwise(cohort, inputs, b"seed").to_step(1)
@@ -29,6 +30,7 @@ def test_members_that_forget_open_a_second_sum_in_another_session_and_under_anot
 
 
 def test_rotated_key_is_another_key_of_the_same_members() -> None:
+    """The attack takes a new key of the same members; it must be another key, and no other committee."""
     cohort = SumSubject.suggested(PaillierSum).cohort(3, length=4)
     other = rotated(cohort)
     assert cohort.session.committee is not None
@@ -40,6 +42,7 @@ def test_rotated_key_is_another_key_of_the_same_members() -> None:
 
 
 def test_sums_without_a_committee_say_why_differences_are_not_tested() -> None:
+    """The attack meets a protocol without a committee; it must say that it does not apply."""
     found = finding(SumSubject.suggested(SecAgg), Differencing(), level=Level.QUICK, master=b"master")
     assert found.verdict is Verdict.NOT_APPLICABLE
     assert "Only noise in the sums limits that" in found.evidence

@@ -53,6 +53,7 @@ class ChecksNoProof(PaillierSum):
 @pytest.mark.parametrize("kind", [PaillierSum, OneShot])
 @pytest.mark.parametrize("adversary", [Adversary.CURIOUS, Adversary.MALICIOUS])
 def test_forbidden_sums_are_not_decrypted(kind: type[SecureSum], adversary: Adversary) -> None:
+    """The server asks for one ciphertext, or for one made from another; proofs and thresholds must stop it."""
     subject = SumSubject.suggested(kind, adversary=adversary)
     assert finding(subject, ForbiddenSums(), level=Level.QUICK, master=b"master").verdict is Verdict.NOT_REJECTED
 
@@ -62,11 +63,13 @@ def test_forbidden_sums_are_not_decrypted(kind: type[SecureSum], adversary: Adve
     [(OpensFew, "the ciphertexts of one client"), (ChecksNoProof, "one client's ciphertexts under two ids")],
 )
 def test_members_without_checks_are_rejected(kind: type[SecureSum], evidence: str) -> None:
+    """The same attack on members that check nothing succeeds, and rejects them."""
     found = finding(SumSubject.suggested(kind), ForbiddenSums(), level=Level.QUICK, master=b"master")
     assert found.verdict is Verdict.REJECTED
     assert evidence in found.evidence
 
 
 def test_other_protocols_have_no_ciphertexts() -> None:
+    """The attack meets a protocol without ciphertexts; it must say that it does not apply."""
     with pytest.raises(LookupError, match="expected an encrypted sum, found secagg"):
         derived_of(SumSubject.suggested(SecAgg).cohort(3, length=4))

@@ -28,10 +28,12 @@ from secagg.audit.sums.view import carrier_of
     ],
 )
 def test_late_client_is_read_only_without_masks_of_single_clients(subject: SumSubject, verdict: Verdict) -> None:
+    """The server calls a client dropped and then takes its vector; the client's own mask must hide it."""
     assert finding(subject, LateClient(), level=Level.QUICK, master=b"master").verdict is verdict
 
 
 def test_vector_that_is_read_is_that_of_the_late_client() -> None:
+    """The same attack without masks of single clients must read the very vector of the late client."""
     subject = SumSubject.of(ToySum())
     carrier = carrier_of(subject)
     assert not isinstance(carrier, Inapplicable)

@@ -21,6 +21,7 @@ IN_LANES = SumSubject.of(SecAgg(headroom=True)).cohort(4, length=8, modulus=2**2
 def test_sum_of_the_survivors_follows_from_the_shares_that_they_reveal(
     survivors: tuple[int, ...], cohort: Cohort
 ) -> None:
+    """The server unmasks from revealed shares; without them it must find no seed and no sum."""
     inputs = random_inputs(cohort, b"seed")
     run = Stepwise(cohort, inputs, b"seed")
     collected = collect(run)
@@ -37,12 +38,14 @@ def test_sum_of_the_survivors_follows_from_the_shares_that_they_reveal(
 
 
 def test_clients_that_refuse_are_not_among_the_answers() -> None:
+    """The server sends survivors without the client itself; the client must refuse, and give no answer."""
     run = Stepwise(COHORT, random_inputs(COHORT, b"seed"), b"seed")
     collect(run)
     assert ask(run, 3, {1: Survivors(encode_clients((2, 3), COHORT.session))}) == {}
 
 
 def test_other_protocols_have_no_such_server() -> None:
+    """The attack meets another protocol; it must say that it does not apply."""
     found = pairwise_cohort(SumSubject.suggested(LightSecAgg), at_least=3, length=4)
     assert isinstance(found, Inapplicable)
     assert found.why == "This attack is written for the messages of pairwise masking."

@@ -24,18 +24,21 @@ class UnboundSession(SecAgg):
 
 @pytest.mark.parametrize("kind", [SecAgg, LightSecAgg, PaillierSum])
 def test_replays_are_refused(kind: type[SecureSum]) -> None:
+    """The server replays messages of other sessions and steps; the digest must make parties refuse them."""
     found = finding(SumSubject.suggested(kind), Replay(), level=Level.QUICK, master=b"master")
     assert found.verdict is Verdict.NOT_REJECTED
 
 
 @pytest.mark.parametrize(("kind", "what"), [(UnboundSession, "another session"), (UnboundContext, "another context")])
 def test_message_of_elsewhere_that_is_accepted_is_rejected(kind: type[SecureSum], what: str) -> None:
+    """The same attack on a digest that leaves something out succeeds, and rejects it."""
     found = finding(SumSubject.suggested(kind), Replay(), level=Level.QUICK, master=b"master")
     assert found.verdict is Verdict.REJECTED
     assert what in found.evidence
 
 
 def test_record_holds_all_messages_but_most_of_the_last_replies() -> None:
+    """The attack records a session to replay it; the record must hold the messages of every step."""
     cohort = SumSubject.suggested(SecAgg).cohort(3, length=4)
     recorded = record(cohort, random_inputs(cohort, b"seed"), b"seed")
     assert len(recorded.requests) == 12

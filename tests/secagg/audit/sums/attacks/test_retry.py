@@ -40,17 +40,20 @@ class ForgetfulClients(SumSubject):
     ],
 )
 def test_masks_of_a_repeated_round_are_others(kind: type[SecAgg], verdict: Verdict) -> None:
+    """The server repeats a round and subtracts the vectors; fresh masks must hide the difference."""
     found = finding(SumSubject.suggested(kind), RepeatedRound(), level=Level.QUICK, master=b"master")
     assert found.verdict is verdict
 
 
 def test_restarted_client_answers_nothing_twice() -> None:
+    """The server crashes a client and asks again; its session record must refuse a second answer."""
     subject = SumSubject.suggested(SecAgg, adversary=Adversary.MALICIOUS)
     found = finding(subject, RestartedClient(), level=Level.QUICK, master=b"master")
     assert found.verdict is Verdict.NOT_REJECTED
 
 
 def test_client_that_forgets_is_rejected() -> None:
+    """The same attack on a client without a session record succeeds, and rejects it."""
     subject = ForgetfulClients.suggested(SecAgg, adversary=Adversary.MALICIOUS)
     found = finding(subject, RestartedClient(), level=Level.QUICK, master=b"master")
     assert found.verdict is Verdict.REJECTED
@@ -58,5 +61,6 @@ def test_client_that_forgets_is_rejected() -> None:
 
 
 def test_clients_without_identities_are_not_tested_for_restarts() -> None:
+    """The attack meets clients without identities; it must say that it does not apply."""
     found = finding(SumSubject.suggested(SecAgg), RestartedClient(), level=Level.QUICK, master=b"master")
     assert found.verdict is Verdict.NOT_APPLICABLE

@@ -22,6 +22,7 @@ from secagg.audit.sums.subject import SumSubject
     ],
 )
 def test_clients_with_records_open_no_second_sum(kind: type[SecureSum], adversary: Adversary) -> None:
+    """The server attempts the same work again with one client fewer; records of openings must stop it."""
     subject = SumSubject.suggested(kind, adversary=adversary)
     found = finding(subject, SecondAttempt(), level=Level.QUICK, master=b"second")
     assert found.verdict is Verdict.NOT_REJECTED
@@ -29,6 +30,7 @@ def test_clients_with_records_open_no_second_sum(kind: type[SecureSum], adversar
 
 @pytest.mark.parametrize("adversary", [Adversary.CURIOUS, Adversary.MALICIOUS])
 def test_clients_that_record_wrong_contributors_open_it(adversary: Adversary) -> None:
+    """The same attack on clients that record wrong contributors succeeds, and rejects them."""
     subject = SumSubject.suggested(WrongContributors, adversary=adversary)
     found = finding(subject, SecondAttempt(), level=Level.QUICK, master=b"second")
     assert found.verdict is Verdict.REJECTED
@@ -37,6 +39,7 @@ def test_clients_that_record_wrong_contributors_open_it(adversary: Adversary) ->
 
 @pytest.mark.parametrize("kind", [PlainSum, PaillierSum])
 def test_protocols_whose_clients_open_nothing_are_not_tested(kind: type[SecureSum]) -> None:
+    """The attack meets clients that open nothing; it must say that it does not apply."""
     found = finding(SumSubject.suggested(kind), SecondAttempt(), level=Level.QUICK, master=b"second")
     assert found.verdict is Verdict.NOT_APPLICABLE
     assert "No step of the protocol asks clients" in found.evidence

@@ -14,6 +14,7 @@ MALICIOUS = SumSubject.suggested(SeedSum, adversary=Adversary.MALICIOUS)
 
 
 def test_honest_members_open_the_sum_for_which_all_have_signed() -> None:
+    """The server asks members for other sums than the signed one; honest members must open only that one."""
     cohort = MALICIOUS.cohort(4, length=8)
     server = SeedAttacker.of(cohort, random_inputs(cohort, b"seed"), b"seed")
     assert not list(server.early_claims())
@@ -21,6 +22,7 @@ def test_honest_members_open_the_sum_for_which_all_have_signed() -> None:
 
 
 def test_client_that_pins_no_committee_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server names a committee of its own; a client that pins none takes part, which rejects it."""
     monkeypatch.setattr(ClientTerms, "accept_committee", lambda *_: None)
     found = finding(MALICIOUS, SubstitutedMembers(), level=Level.QUICK, master=b"m")
     assert found.verdict is Verdict.REJECTED
@@ -28,4 +30,5 @@ def test_client_that_pins_no_committee_is_rejected(monkeypatch: pytest.MonkeyPat
 
 
 def test_other_protocols_are_left_out() -> None:
+    """The attack meets a protocol without replicated seeds; it must say that it does not apply."""
     assert isinstance(SeedOpenings().plan(SumSubject.suggested(PaillierSum), Level.QUICK), Inapplicable)

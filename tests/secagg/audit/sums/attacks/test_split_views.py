@@ -49,11 +49,13 @@ class FewSurvivors(SecAgg):
     ],
 )
 def test_shares_for_different_survivor_sets_are_rejected(kind: type[SecureSum], verdict: Verdict) -> None:
+    """The server tells clients different survivors; clients that reveal secret shares for both are rejected."""
     subject = SumSubject.suggested(kind, adversary=Adversary.MALICIOUS)
     assert finding(subject, SplitViews(), level=Level.QUICK, master=b"master").verdict is verdict
 
 
 def test_overlapping_sets_have_the_size_of_the_threshold_and_name_their_client() -> None:
+    """The attack makes two survivor sets; they must overlap least, and differ in the client they aim at."""
     cohort = SumSubject.suggested(SecAgg, adversary=Adversary.MALICIOUS).cohort(6, length=8)
     views, group = overlapping(cohort)
     assert group == (1, 2, 3)

@@ -24,6 +24,7 @@ from secagg.audit.sums.subject import SumSubject
     ],
 )
 def test_keys_that_others_did_not_sign_are_rejected(kind: type[SecureSum], verdict: Verdict) -> None:
+    """The server puts in keys that nobody signed; a client that takes them is rejected."""
     subject = SumSubject.suggested(kind, adversary=Adversary.MALICIOUS)
     assert finding(subject, SubstitutedKeys(), level=Level.QUICK, master=b"master").verdict is verdict
 
@@ -32,6 +33,7 @@ def test_keys_that_others_did_not_sign_are_rejected(kind: type[SecureSum], verdi
 def test_server_that_plays_all_others_reads_the_vector_only_without_signatures(
     kind: type[SecureSum], *, is_read: bool
 ) -> None:
+    """The server plays all other clients; signatures over the keys must stop it."""
     cohort = SumSubject.suggested(kind, adversary=Adversary.MALICIOUS).cohort(4, length=8)
     inputs = random_inputs(cohort, b"seed")
     fakes = {client: FakeClient.of(b"seed", client) for client in (1, 3, 4)}
