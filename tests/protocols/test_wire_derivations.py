@@ -35,6 +35,9 @@ CONSTANTS: Final[dict[str, dict[str, Any]]] = {
         "adversaries": BOTH,
         "needs_committee": True,
         "experimental": "its argument has not been reviewed outside the project",
+        "pads": "stream",
+        "headroom": False,
+        "value_bits": None,
     },
     "plain": {},
 }
