@@ -42,8 +42,8 @@ def two_safe_primes(bits: int, observe: Callable[[int, int], None]) -> tuple[int
             if over:
                 raise _Over
 
-        _release_gil()
         try:
+            _release_gil()
             while len(found) < 2:
                 found.append(safe_prime(bits, tried=tried))
         except _Over:
