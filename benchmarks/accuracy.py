@@ -7,8 +7,8 @@ epsilon is, to within 1e-5 of its deviation. Noise shares are sized for the leas
 sum of those that are there has more noise than that.
 
 The sums are taken by the protocol `plain`: what clients add up, noise included, is what they add up under masks, and
-masks leave an exact sum exact, so accuracy does not depend on them.  With it all clients that vanish do so before they
-contribute, which is the worse case: under `secagg-plus` some vanish later.  `numpy-softmax` stands for the Keras
+masks leave an exact sum exact, so accuracy does not depend on them. With it all clients that drop out do so before they
+contribute, which is the worse case: under `secagg-plus` some drop out later. `numpy-softmax` stands for the Keras
 model `softmax` because it is some times faster; `--model softmax` takes Keras.
 """
 
@@ -45,8 +45,8 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: Of the runs.
         mean: Over the seeds.
-        least: Likewise.
-        most: Likewise.
+        least: Over the seeds.
+        most: Over the seeds.
         by_seed: In the order of the seeds.
     """
 

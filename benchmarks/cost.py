@@ -1,7 +1,7 @@
 """What a secure sum costs: `python -m benchmarks.cost`.
 
 CPU seconds of a client and of the server, and bytes of a client, for one sum of n vectors of d entries modulo 2^24,
-with a tenth of the clients vanishing, spread over the rounds.  Parameters are the protocol's own suggestion for 5%
+with a tenth of the clients dropping out, spread over the rounds. Parameters are the protocol's own suggestion for 5%
 adversarial clients and 10% dropout.  Everything is one process of `protocols.simulate`, each party's work timed by
 `time.process_time`: a client's is the median over those that stay to the end, and every figure is the least of
 `REPEATS` sums.  Eight distinct vectors are dealt out in turn, so one vector a client is held, not two; every sum is
@@ -58,13 +58,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         protocol: Its name.
-        clients: In the session, those that vanish included.
+        clients: In the session, dropouts included.
         length: Entries of a vector.
         contributors: Whose vectors are in the sum.
         client_s: CPU seconds of a client that stays to the end, median.
         server_s: CPU seconds of the server.
         sent_bytes: Of a client that stays to the end, mean.
-        received_bytes: Likewise.
+        received_bytes: By a client that stays to the end, mean.
         client_over_plain: `client_s` over that of the protocol `plain`.
         client_over_keystream: `client_s` over the time for the bare keystream of its masks; None without masks.
         sent_over_float32: `sent_bytes` over four bytes an entry.
@@ -102,7 +102,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         machine: Where it ran.
         modulus: Of all sums.
         adversarial: Fraction that the parameters stand.
-        dropout: Fraction that vanishes.
+        dropout: Fraction that drops out.
         repeats: Of each sum; figures are the least.
         rates: In the same run.
         cases: One for each protocol, number of clients and length.
@@ -211,7 +211,7 @@ def _sum_checked(protocol: SecureSum, session: Session, vectors: NDArray[np.uint
 
 
 def _drops(protocol: SecureSum, session: Session) -> dict[str, list[int]]:
-    """Clients that vanish, dealt out to the rounds in turn; the middle one, where inputs are due, comes first."""
+    """Clients that drop out, dealt out to the rounds in turn; the middle one, where inputs are due, comes first."""
     names = [row.name for row in protocol.steps]
     middle = len(names) // 2
     gone = session.clients[:: round(1 / DROPOUT)]
@@ -240,7 +240,7 @@ def cost_table(report: Report) -> Table:
         "client /\nplain", "client /\nAES-CTR", "out /\nfloat32",
     )  # fmt: skip
     table = Table(
-        title=f"one secure sum modulo 2^{MODULUS.bit_length() - 1}, {report.dropout:.0%} of the clients vanishing",
+        title=f"one secure sum modulo 2^{MODULUS.bit_length() - 1}, {report.dropout:.0%} of the clients dropping out",
         box=box.SIMPLE_HEAD,
         padding=0,
         show_edge=False,

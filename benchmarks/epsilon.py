@@ -36,8 +36,8 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
         claimed: The epsilon of the target, which is what the ledger counts.
         exact: The exact epsilon of the noise.
         half_at_95: The lower bound from half of the releases at 95% confidence, as a part of the exact epsilon.
-        all_at_95: Likewise from all releases.
-        all_at_most: Likewise at 1 - 1e-6.
+        all_at_95: The same bound from all releases.
+        all_at_most: The bound from all releases at confidence 1 - 1e-6.
         seconds: CPU seconds.
     """
 

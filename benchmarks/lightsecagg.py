@@ -77,7 +77,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         decode_s: CPU seconds to decode the sum of N masks from U answers.
         right: Whether that is the sum.
         encode_over_fedml: Time over FedML's; None without it.
-        decode_over_fedml: Likewise.
+        decode_over_fedml: Time over FedML's; None without it.
     """
 
     prime: int
@@ -90,14 +90,14 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Whole(msgspec.Struct, frozen=True, kw_only=True):
-    """One whole sum of ours, keys and sealing included, a client vanishing in each of the last three rounds.
+    """One whole sum of ours, keys and sealing included, a client dropping out in each of the last three rounds.
 
     Attributes:
         prime: The field.
         client_s: CPU seconds of a client that stays, median.
         server_s: CPU seconds of the server.
         sent_bytes: Of one client that stays.
-        received_bytes: Likewise.
+        received_bytes: By one client that stays.
     """
 
     prime: int

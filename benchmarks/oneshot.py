@@ -53,7 +53,7 @@ class Peak(msgspec.Struct, frozen=True, kw_only=True):
         client_s: Of one client.
         client_peak: Bytes above what was there, as multiples of the vector in 4-byte words.
         server_s: Of the server, both clients and the opening.
-        server_peak: Likewise.
+        server_peak: Bytes above what was there, as multiples of the vector in 4-byte words.
     """
 
     client_s: float

@@ -88,7 +88,7 @@ class Counted:
         self.asked = 0
 
     def __call__(self, size: int) -> bytes:
-        """So many bytes."""
+        """Return `size` bytes of the source."""
         self.asked += 1
         if self._stuck and self._first:
             return self._first

@@ -1,6 +1,6 @@
 """How SecAgg+ grows, and what memory it takes: `python -m benchmarks.scale`.
 
-Every sum is one process of `protocols.simulate`, modulo 2^32, with a tenth of the clients vanishing, half of them
+Every sum is one process of `protocols.simulate`, modulo 2^32, with a tenth of the clients dropping out, half of them
 before they share keys and half before they mask; each party's work is timed by `time.process_time`.  Parameters are
 the protocol's own suggestion for 5% adversarial clients and 10% dropout.  All clients contribute the same vector, and
 every sum is checked.  Peak memory is measured apart, in `benchmarks.masking.memory`.
@@ -50,16 +50,16 @@ class Sum(msgspec.Struct, frozen=True, kw_only=True):
     """One secure sum, CPU seconds.
 
     Attributes:
-        clients: In the session, those that vanish included.
+        clients: In the session, dropouts included.
         length: Entries of a vector.
         adversary: The kind of server that the session protects from.
         neighbours: Of each client.
         contributors: Whose vectors are in the sum.
         client_median_s: Of the clients that stay to the end.
-        client_max_s: Likewise.
+        client_max_s: Of the clients that stay to the end.
         server_s: Of the server.
         sent_bytes: By a client that stays to the end, median.
-        received_bytes: Likewise.
+        received_bytes: By a client that stays to the end, median.
         elapsed_s: Of the whole simulation, all parties in turn.
     """
 
@@ -83,7 +83,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         machine: Where it ran; it used one core.
         modulus: Of all sums.
         adversarial: Fraction that the parameters stand.
-        dropout: Fraction that vanishes.
+        dropout: Fraction that drops out.
         sums: In the order of measuring.
         skipped: What was left out, and why.
         peaks: Of memory.
@@ -165,7 +165,7 @@ def sum_table(report: Report) -> Table:
         "server", "clients", "length", "neigh-\nbours", "client\nms", "at most\nms", "server\ns",
         "out\nKB", "in\nKB", "elapsed\ns",
     )  # fmt: skip
-    title = f"SecAgg+ modulo 2^{MODULUS.bit_length() - 1}, {report.dropout:.0%} of the clients vanishing"
+    title = f"SecAgg+ modulo 2^{MODULUS.bit_length() - 1}, {report.dropout:.0%} of the clients dropping out"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "server" else "right", no_wrap=True)

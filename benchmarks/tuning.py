@@ -1,7 +1,7 @@
 """Whether other server settings serve a small budget better: `python -m benchmarks.tuning`.
 
 For epsilon 4 and 2 every setting of the grid is tried on two seeds, and the `FINALISTS` best on all of seeds 8 to 15,
-with a stand-in for the secure run: the clear mean of the updates of the clients that do not vanish, plus continuous
+with a stand-in for the secure run: the clear mean of the updates of the clients that stay, plus continuous
 Gaussian noise of the standard deviation that the secure mean has.  The winner, and the default, are then run as they
 are, lattice noise and ledger included, on seeds 0 to 7, which had no part in the choice.
 
@@ -92,7 +92,7 @@ class Tuned(msgspec.Struct, frozen=True, kw_only=True):
         epsilon: Of the whole run.
         finalists: Best first.
         tuned: Accuracy of the first finalist on `REPORTED_SEEDS`, the real run.
-        default: Likewise, of the command's defaults.
+        default: Accuracy of the command's defaults on `REPORTED_SEEDS`, the real run.
     """
 
     epsilon: float

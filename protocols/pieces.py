@@ -62,13 +62,13 @@ def check_reader(reader: VectorReader, *, length: int, modulus: int) -> None:
         InputError: The length, the type of the words or an entry is wrong.
     """
     if reader.length != length:
-        raise InputError(f"the input must have {length} entries, not {reader.length}")
+        raise InputError(f"the input: expected {length} entries, found {reader.length}")
     word = word_dtype(modulus)
     exact = modulus == 1 << 8 * word.itemsize
     for start, size in spans(length):
         piece = reader.read(start, size)
         if piece.dtype != word:
-            raise InputError(f"the input must have words of type {word}, not {piece.dtype}")
+            raise InputError(f"the input: expected words of type {word}, found {piece.dtype}")
         if exact:
             return
         if int(piece.max()) >= modulus:

@@ -253,9 +253,9 @@ class Session:
                 f"the input: expected an array of shape ({self.length},), found an object that NumPy cannot convert"
             ) from None
         if array.dtype.kind not in "iu":
-            raise InputError(f"the input must have an integer dtype, not {array.dtype}")
+            raise InputError(f"the input: expected an integer dtype, found {array.dtype}")
         if array.shape != (self.length,):
-            raise InputError(f"the input must have shape ({self.length},), not {array.shape}")
+            raise InputError(f"the input: expected shape ({self.length},), found {array.shape}")
         if array.dtype.kind == "i" and int(array.min()) < 0:
             raise InputError("the input has a negative entry; encode it in [0, modulus)")
         if int(array.max()) >= self.modulus:

@@ -18,6 +18,17 @@ LONG = {"kills", "engine-kills", "faults", "engines", "rounding", "explore", "fu
 LONG |= {"audit", "audit-self-test", "audit-long", "audit-seeds"}
 """Targets that check what `make test` has no time for."""
 MOST_LINES = 400
+BANNED = (
+    "whoever",
+    "likewise",
+    "none but",
+    "as many as needed",
+    "exactly where",
+    "takes it that",
+    "stands against",
+    "vanish",
+)
+"""Phrases of the style guide's table that are wrong in every sense. Others there are wrong in one sense only."""
 MODULES = [path for package in ("dp", "protocols", "secagg") for path in sorted((ROOT / package).rglob("*.py"))]
 
 
@@ -77,6 +88,16 @@ def test_no_module_is_longer_than_the_style_guide_allows() -> None:
     lines = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8").count("\n") for path in MODULES}
     assert len(lines) > MOST_LINES  # It has found the packages.
     assert {path: count for path, count in lines.items() if count > MOST_LINES} == {}
+
+
+@pytest.mark.parametrize("phrase", BANNED)
+def test_no_text_holds_a_phrase_that_the_style_guide_bans(phrase: str) -> None:
+    guide = ROOT / "docs" / "style.md"
+    pages = [path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")] if path != guide]
+    texts = {path: path.read_text(encoding="utf-8") for path in [*MODULES, *pages] if "_build" not in path.parts}
+    found = re.compile(r"\b" + r"\s+".join(phrase.split()) + r"(es|ed)?\b", re.IGNORECASE)
+    assert found.search(guide.read_text(encoding="utf-8"))
+    assert [str(path.relative_to(ROOT)) for path, text in texts.items() if found.search(text)] == []
 
 
 def test_every_test_of_an_attack_says_what_the_attacker_does() -> None:

@@ -40,7 +40,7 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
         numpy: Of numpy's Gaussian, or of the difference of its Poisson samples.
         opendp: Of OpenDP's discrete Gaussian; None where it is not installed, and for the Skellam, which it lacks.
         over_numpy: Median of ours over numpy's in the same repeat.
-        over_opendp: Likewise.
+        over_opendp: Median of ours over OpenDP's in the same repeat.
         first_ms: What the first sample of a scale takes in this process, table included.
         target: What ours should reach, at least.
     """

@@ -7,7 +7,7 @@ modulo 2^32 on the complete graph, each client with all others for neighbours, a
 - "mask" is the round in which a client opens the shares it was sent and masks its vector.  Flower quantises
   in the same stage: the time of its own `quantize` on the same vector, measured apart, is taken off.
 - "share" is the round in which it deals shares of its two secrets.
-- "unmask" is all the server does once the last round's replies are there.  Clients vanish after they have
+- "unmask" is all the server does once the last round's replies are there. Clients drop out after they have
   shared keys: the only loss that Flower's workflow stands.
 - "quantise, pack" starts from a float32 vector.  Flower's cuts, scales and rounds at random.  Ours cuts, scales,
   rounds at random within a bound on the norm, and packs the bits: 32, as Flower's modulus has, or the 29 that a sum

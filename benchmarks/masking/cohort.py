@@ -141,7 +141,7 @@ def run_sum(planned: Plan, vectors: NDArray[Any], dropped: frozenset[int]) -> St
     Args:
         planned: The session.
         vectors: Shape `(clients, length)`.
-        dropped: Clients that vanish after sharing their keys.
+        dropped: Clients that drop out after sharing their keys.
 
     Raises:
         RuntimeError: The sum is wrong.

@@ -214,7 +214,7 @@ def run_round(vectors: NDArray[np.float32], *, threshold: int, dropped: frozense
     Args:
         vectors: Shape `(clients, length)`, entries within the clipping range.
         threshold: Shares that rebuild a secret.
-        dropped: Rows whose clients vanish after sharing their keys, the only loss that the workflow stands.
+        dropped: Rows whose clients drop out after sharing their keys, the only dropouts that the workflow stands.
 
     Raises:
         FlowerFailed: The round halted, or the mean is not that of the other rows.

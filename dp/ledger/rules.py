@@ -86,7 +86,7 @@ def check_asked(event: PrivacyEvent, contributors: object, budget: Budget, *, as
         raise InvalidParameter(
             f"contributors: expected at most the {asked} clients that are asked, found {number}. Leave the number out."
         )
-    # Towards readers one party adds the noise, whoever is in the sum: a draw may be empty.
+    # Towards readers one party adds the noise, no matter who is in the sum: a draw may be empty.
     if number or budget.towards is Observer.SERVER:
         check_contributors(event, number, budget, name=name)
 

@@ -183,7 +183,7 @@ class Field:
         """
         prime = self.prime
         if len({knot % prime for knot in knots}) != len(knots):
-            raise ValueError("the knots of an interpolation must be distinct")
+            raise ValueError("knots: expected points that differ modulo the prime, found two equal ones")
         weights = []
         for knot in knots:
             weight = 1
@@ -281,4 +281,6 @@ def _wide_limbs(bits: int, count: int) -> tuple[int, int]:
         width = -(-bits // limbs)
         if 2 * width + (limbs * count - 1).bit_length() <= _EXACT_BITS:
             return limbs, width
-    raise ValueError(f"no split of {bits} bits is exact for {count} terms")
+    raise ValueError(
+        f"terms: expected few enough that products of {bits}-bit integers are summed exactly, found {count}"
+    )

@@ -41,9 +41,9 @@ def product_of_powers(bases: Sequence[int], exponents: Sequence[int], modulus: i
     if len(bases) != len(exponents):
         raise ValueError(f"exponents: expected {len(bases)}, one for each base, found {len(exponents)}")
     if modulus < 1:
-        raise ValueError("a modulus must be at least 1")
+        raise ValueError(f"modulus: expected at least 1, found {modulus}")
     if any(exponent < 0 for exponent in exponents):
-        raise ValueError("exponents must be at least 0")
+        raise ValueError("exponents: expected integers of at least 0, found a negative one")
     integer = type(modulus)
     reduced = [integer(base) % modulus for base in bases]
     plain = [int(exponent) for exponent in exponents]

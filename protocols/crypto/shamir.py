@@ -78,7 +78,7 @@ def combine(shares: Mapping[int, bytes], *, threshold: int) -> Secret:
     weights = _lagrange_at_zero(holders)
     secret = sum(weight * value for weight, value in zip(weights, values, strict=True)) % PRIME
     if secret >= 2**256:
-        raise ValueError("the secret shares do not belong together")
+        raise ValueError("secret shares: expected shares of one secret, found shares that do not belong together")
     return Secret(secret.to_bytes(SECRET_BYTES, "little"))
 
 

@@ -1,7 +1,7 @@
 """A committee of members that made their own keys: its public side, and what one member holds.
 
 There is no dealer and no common secret. A session with such a committee lasts no longer than the certificates of all of
-its members. `SeedCommittee` has no clock: whoever makes a session checks the dates (`SeedCommittee.check`).
+its members. `SeedCommittee` has no clock: the maker of a session checks the dates (`SeedCommittee.check`).
 
 Adversary: a server that puts a committee together as it likes. Clients compare the committee's `pin`, a hash of the
 members' identities, so a new epoch needs no new pin. Other identities, another order or other numbers have another pin.

@@ -5,6 +5,7 @@ its weight. Sums are modulo 2^b, so openings and padded vectors are bit-packed v
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -18,12 +19,15 @@ from protocols.seeds.pads import Pads, SetKeys
 from protocols.seeds.weighting import WeightedMasks
 from protocols.session import Session
 
+MOST_PAD_BYTES: Final = 16 * 2**32
+"""Bytes that a pad key is expanded to at most: 2^32 blocks, for which docs/seeds.md bounds the advantage."""
+
 
 class StreamPads(Pads):
     """Pads of a session whose modulus is a power of two.
 
     Raises:
-        ParameterError: The modulus is not a power of two.
+        ParameterError: The modulus is not a power of two, or the vector is too long for one pad key.
     """
 
     sums_in_place = True
@@ -36,6 +40,11 @@ class StreamPads(Pads):
             )
         self._length, self._modulus = session.length, session.modulus
         self._word = word_dtype(session.modulus)
+        if (most := MOST_PAD_BYTES // self._word.itemsize) < session.length:
+            raise ParameterError(
+                f"length: expected at most {most} words of {8 * self._word.itemsize} bits, since a pad key is expanded "
+                f"to at most 2^32 blocks, found {session.length}. Use several sessions."
+            )
         self.padded_bytes = packing.packed_bytes(self._length, self._modulus)
 
     def check(self, vector: Words) -> None:

@@ -108,7 +108,7 @@ class Attack(ABC, Generic[S]):
     An exact check has no error rate: it finds a counterexample or none. Its results have no p value, and it makes one
     attempt. A statistical check rejects only if two attempts with fresh randomness do; each has the level 1e-3.
 
-    Whoever writes a check states its attributes in the class, or sets them when the check is made.
+    The author of a check states its attributes in the class, or sets them when the check is made.
 
     Attributes:
         id: The name, such as "view.uniform.harmonic": the layer, what is looked at, and how.

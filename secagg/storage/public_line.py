@@ -2,7 +2,7 @@
 
 A node's line is `NAME secagg-node-KEY`, or `ID NAME secagg-node-KEY` if its id is fixed already. The coordinator's line
 is `secagg-coordinator-KEY`. KEY is an Ed25519 public key (RFC 8032) in 64 hexadecimal digits. A line is not secret, and
-it is not signed: whoever passes it on could replace it. So both ends compare the `fingerprint` of the key over a
+it is not signed: anyone who passes it on could replace it. So both ends compare the `fingerprint` of the key over a
 channel that the server does not control.
 """
 

@@ -71,9 +71,9 @@ def test_entry_at_the_modulus_in_the_last_piece_is_refused() -> None:
 
 
 def test_other_length_and_other_words_are_refused() -> None:
-    with pytest.raises(InputError, match="must have 201 entries, not 200"):
+    with pytest.raises(InputError, match="expected 201 entries, found 200"):
         check_reader(ArrayReader(np.zeros(200, dtype=np.uint16)), length=201, modulus=2**16)
-    with pytest.raises(InputError, match="must have words of type uint16, not uint32"):
+    with pytest.raises(InputError, match="expected words of type uint16, found uint32"):
         check_reader(ArrayReader(np.zeros(200, dtype=np.uint32)), length=200, modulus=2**16)
 
 

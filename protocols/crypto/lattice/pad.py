@@ -205,7 +205,7 @@ class LatticePad:
         if values.shape != (self.length,) or values.dtype.kind != "u":
             raise InputError(f"expected {self.length} unsigned values, found {values.dtype} of shape {values.shape}")
         if int(values.max()) >= self.bound:
-            raise InputError(f"values must be below {self.bound}; one is not")
+            raise InputError(f"values: expected integers below {self.bound}, found one that is not")
         if not keys:
             raise InputError("keys: expected at least one, found none. A vector without a key is not encrypted.")
         multiplier = Multiplier(np.sum([key_coefficients(key) for key in keys], axis=0))

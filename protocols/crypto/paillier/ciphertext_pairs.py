@@ -87,12 +87,17 @@ def from_bytes(key: PublicKey, data: bytes | memoryview, count: int) -> list[Pai
         residue = key.arithmetic.integer(int.from_bytes(data[start : start + head], "big"))
         logarithm = key.arithmetic.integer(int.from_bytes(data[start + head : start + head + tail], "big"))
         if not 1 <= residue < key.n or logarithm >= key.message_modulus:
-            raise InvalidCiphertext(f"a ciphertext must be a pair below n and n^{key.s}", index=index)
+            raise InvalidCiphertext(
+                f"a ciphertext: expected a pair below n and n^{key.s}, found a larger number or a residue of 0",
+                index=index,
+            )
         product = product * residue % key.n
         pairs.append(Pair(residue, logarithm))
     if math.gcd(product, key.n) != 1:
         index = next(at for at, pair in enumerate(pairs) if math.gcd(pair.residue, key.n) != 1)
-        raise InvalidCiphertext("a ciphertext must be coprime to n", index=index)
+        raise InvalidCiphertext(
+            "a ciphertext: expected one that is coprime to n, found one with a common factor", index=index
+        )
     return pairs
 
 

@@ -210,7 +210,8 @@ def _check_range(key: ThresholdKey, proof: Proof, index: int | None) -> None:
     for number, bits in zip(proof, (CHALLENGE_BITS, response_bits(key)), strict=True):
         if not is_integer(number) or number < 0 or number.bit_length() > bits:
             raise InvalidShare(
-                f"challenge and response must be in [0, 2^128) and [0, 2^{response_bits(key)})", index=index
+                f"challenge and response: expected [0, 2^128) and [0, 2^{response_bits(key)}), found one outside",
+                index=index,
             )
 
 

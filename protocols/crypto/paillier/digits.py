@@ -38,7 +38,9 @@ class Digits:
         if not is_integer(self.reach) or not 1 <= self.reach < 2**62:
             raise ParameterError(f"reach: expected an integer in [1, 2^62), found {shown(self.reach)}")
         if not is_integer(self.message_modulus) or self.message_modulus < self.base:
-            raise ParameterError(f"a message does not hold one digit of base {self.base}")
+            raise ParameterError(
+                f"a digit: expected a base of at most one message, found {self.base}. Use a longer key."
+            )
 
     @property
     def base(self) -> int:
@@ -67,9 +69,12 @@ class Digits:
             InputError: The coefficients have another type, shape or range.
         """
         if coefficients.dtype != np.int64 or coefficients.ndim != 1 or not coefficients.size:
-            raise InputError("coefficients must be an int64 array of shape (length,), with at least one entry")
+            raise InputError(
+                f"coefficients: expected an int64 array of shape (length,) with at least one entry, "
+                f"found {coefficients.dtype} of shape {coefficients.shape}"
+            )
         if int(coefficients.max()) > self.reach or int(coefficients.min()) < -self.reach:
-            raise InputError(f"a coefficient is out of [-{self.reach}, {self.reach}]")
+            raise InputError(f"coefficients: expected integers in [-{self.reach}, {self.reach}], found one outside")
         digits, count = coefficients.tolist(), self.count
         return [self._joined(digits[start : start + count]) for start in range(0, len(digits), count)]
 

@@ -190,9 +190,9 @@ def check_base(public_key: PublicKey, base: int) -> None:
     """
     n = public_key.n
     if not is_integer(base) or not 2 <= base <= n - 2 or math.gcd(base, n) != 1:
-        raise InvalidKey("a base must be an integer in [2, n - 2] that is coprime to n")
+        raise InvalidKey("a base: expected an integer in [2, n - 2] that is coprime to n, found another value")
     if _jacobi(public_key.arithmetic.integer(base), n) != 1:
-        raise InvalidKey("a base must have Jacobi symbol 1, as -x^2 has for every x")
+        raise InvalidKey("a base: expected Jacobi symbol 1, as -x^2 has for every x, found another symbol")
 
 
 def _jacobi(number: int, modulus: int) -> int:

@@ -158,7 +158,9 @@ def combine(key: ThresholdKey, partials: Mapping[int, Sequence[int]]) -> list[in
     for values in zip(*(partials[index] for index in indices), strict=True):
         unit = _signed_product(values, exponents, public_key.modulus)
         if unit % public_key.n != 1:
-            raise InvalidShare("these values are not partial decryptions of one ciphertext")
+            raise InvalidShare(
+                "partial decryptions: expected those of one ciphertext, found values that do not belong together"
+            )
         messages.append(int(public_key.units.logarithm(unit // public_key.n) * scale % limit))
     return messages
 
@@ -188,7 +190,7 @@ def _signed_product(bases: Sequence[int], exponents: Sequence[int], modulus: int
 
 def _check_ciphertexts(key: ThresholdKey, ciphertexts: Sequence[int]) -> None:
     if not ciphertexts:
-        raise InputError("at least one ciphertext is needed")
+        raise InputError("ciphertexts: expected at least one, found none")
     key.public_key.check(ciphertexts)
 
 

@@ -150,7 +150,7 @@ def seal(encryptor: Encryptor, messages: Sequence[int], *, statement: bytes, ent
         InputError: There is no message, or one is out of range; nothing is encrypted then.
     """
     if not messages:
-        raise InputError("at least one message is needed")
+        raise InputError("messages: expected at least one, found none")
     key, count = encryptor.public_key, len(messages)
     for message in messages:
         key.check_message(message)
@@ -222,7 +222,7 @@ def check_all(verifier: Encryptor, claims: Sequence[Claim], *, entropy: Entropy 
 def _read(verifier: Encryptor, claim: Claim, index: int) -> _Proof:
     """Return a claim's proof, after checking that its numbers are in range."""
     if not claim.pairs:
-        raise InputError("at least one ciphertext is needed")
+        raise InputError("ciphertexts: expected at least one, found none")
     key, count = verifier.public_key, len(claim.pairs)
     head, message_size, exponent_size = _sizes(key, verifier.exponent_bits, count)
     if len(claim.proof) != head + message_size + exponent_size:
@@ -238,7 +238,7 @@ def _read(verifier: Encryptor, claim: Claim, index: int) -> _Proof:
     message_response = int.from_bytes(claim.proof[head : head + message_size], "big")
     exponent_response = int.from_bytes(claim.proof[head + message_size :], "big")
     if message_response >= key.message_modulus or exponent_response > _most_response(verifier.exponent_bits, count):
-        raise InvalidProof("a proof's response is out of range", indices=(index,))
+        raise InvalidProof("a proof: expected a response in range, found one outside", indices=(index,))
     challenges = _challenges(verifier, claim.statement, claim.pairs, commitment)
     return _Proof([*claim.pairs, commitment], [*challenges, 1], message_response, exponent_response)
 

@@ -106,19 +106,21 @@ class PrivateKey(Uncopyable):
         if not is_integer(p) or not is_integer(q):
             raise InvalidKey(f"p and q: expected integers, found {type(p).__name__} and {type(q).__name__}")
         if min(p, q) < 2 or max(p.bit_length(), q.bit_length()) > MOST_BITS:
-            raise InvalidKey(f"p and q must be primes of at most {MOST_BITS} bits")
+            raise InvalidKey(
+                f"p and q: expected primes of at most {MOST_BITS} bits, found a number that is smaller than 2 or longer"
+            )
         bits = (p * q).bit_length()
         if not LEAST_BITS <= bits <= MOST_BITS:
-            raise InvalidKey(f"p * q must have {LEAST_BITS} to {MOST_BITS} bits, not {bits}")
+            raise InvalidKey(f"p * q: expected {LEAST_BITS} to {MOST_BITS} bits, found {bits}")
         if min(p, q).bit_length() < bits // 2 - _SIZE_SLACK_BITS:
-            raise InvalidKey("p and q must have about the same size, but one is much smaller")
+            raise InvalidKey("p and q: expected about the same size, found one that is much smaller")
         if not _far_apart(p, q):
-            raise InvalidKey("p and q are equal, or too close to each other")
+            raise InvalidKey("p and q: expected primes that are far apart, found equal or close ones. Draw new primes.")
         computing = fastest() if arithmetic is None else arithmetic
         if not all(is_probable_prime(prime, entropy=os.urandom, arithmetic=computing) for prime in (p, q)):
-            raise InvalidKey("p and q must be odd primes")
+            raise InvalidKey("p and q: expected odd primes, found another number")
         if math.gcd(p * q, (p - 1) * (q - 1)) != 1:
-            raise InvalidKey("p * q must be coprime to (p - 1) * (q - 1)")
+            raise InvalidKey("p * q: expected no common factor with (p - 1) * (q - 1), found one. Draw new primes.")
         return cls(p, q, PublicKey(p * q, s, arithmetic=computing))
 
     @property

@@ -75,13 +75,13 @@ class PublicKey:
         if not is_integer(n):
             raise InvalidKey(f"n: expected an integer, found {type(n).__name__}")
         if n < 0 or not LEAST_BITS <= n.bit_length() <= MOST_BITS:
-            raise InvalidKey(f"n must have {LEAST_BITS} to {MOST_BITS} bits, not {n.bit_length()}")
+            raise InvalidKey(f"n: expected {LEAST_BITS} to {MOST_BITS} bits, found {n.bit_length()}")
         if math.gcd(n, small_primorial()) != 1:
-            raise InvalidKey("n has a small prime factor")
+            raise InvalidKey("n: expected a product of two large primes, found a number with a small factor")
         self.arithmetic = fastest() if arithmetic is None else arithmetic
         self.n, self.s = self.arithmetic.integer(n), s
         if math.isqrt(n) ** 2 == n or pow(self.arithmetic.integer(2), n - 1, self.n) == 1:
-            raise InvalidKey("n must be the product of two different primes, but it is a prime or a square")
+            raise InvalidKey("n: expected a product of two different primes, found a prime or a square")
         self.message_modulus: int = self.n**s
         self.modulus: int = self.n ** (s + 1)
         self.units = OneUnits(n, s, self.arithmetic)
@@ -111,7 +111,7 @@ class PublicKey:
             InputError: The message is not one.
         """
         if not is_integer(message) or not 0 <= message < self.message_modulus:
-            raise InputError(f"a message must be an integer in [0, n^{self.s})")
+            raise InputError(f"a message: expected an integer in [0, n^{self.s}), found another value")
 
     def plain_logarithm(self, message: int) -> int:
         """Return log((1 + n)^message) / n, modulo n^s.
@@ -139,7 +139,7 @@ class PublicKey:
         if r is None:
             r = random_unit(int(self.n), entropy)
         elif not is_integer(r) or not 1 <= r < self.n or math.gcd(r, self.n) != 1:
-            raise InputError("r must be an integer in [1, n) that is coprime to n")
+            raise InputError("r: expected an integer in [1, n) that is coprime to n, found another value")
         residue = pow(self.arithmetic.integer(r), self.message_modulus, self.modulus)
         power = 1 + self.n * self.units.exponential(self.plain_logarithm(self.arithmetic.integer(m)))
         return int(residue * power % self.modulus)
@@ -156,11 +156,15 @@ class PublicKey:
         product = self.arithmetic.integer(1)
         for index, ciphertext in enumerate(ciphertexts):
             if not is_integer(ciphertext) or not 1 <= ciphertext < self.modulus:
-                raise InvalidCiphertext(f"a ciphertext must be in [1, n^{self.s + 1})", index=index)
+                raise InvalidCiphertext(
+                    f"a ciphertext: expected an integer in [1, n^{self.s + 1}), found another value", index=index
+                )
             product = product * (ciphertext % self.n) % self.n
         if math.gcd(product, self.n) != 1:
             index = next(at for at, one in enumerate(ciphertexts) if math.gcd(one, self.n) != 1)
-            raise InvalidCiphertext("a ciphertext must be coprime to n", index=index)
+            raise InvalidCiphertext(
+                "a ciphertext: expected one that is coprime to n, found one with a common factor", index=index
+            )
 
     def add(self, ciphertexts: Sequence[int], others: Sequence[int]) -> list[int]:
         """Return encryptions of the sums of checked ciphertexts, position by position.

@@ -63,7 +63,9 @@ class Slots:
                 f"{shown(self.clients)} clients, are wider than {MOST_WIDTH_BITS} bits"
             )
         if self.count < 1:
-            raise ParameterError(f"a message does not hold one slot of {self.width} bits")
+            raise ParameterError(
+                f"a slot: expected at most the bits of one message, found {self.width} bits. Use a longer key."
+            )
 
     @property
     def width(self) -> int:
@@ -92,10 +94,13 @@ class Slots:
             InputError: The vector has another type, shape or range.
         """
         if values.dtype != np.int64 or values.ndim != 1 or not values.size:
-            raise InputError("values must be an int64 array of shape (length,), with at least one entry")
+            raise InputError(
+                f"values: expected an int64 array of shape (length,) with at least one entry, "
+                f"found {values.dtype} of shape {values.shape}"
+            )
         half = 2 ** (self.value_bits - 1)
         if int(values.min()) < -half or int(values.max()) >= half:
-            raise InputError(f"a value is out of [{-half}, {half})")
+            raise InputError(f"values: expected integers in [{-half}, {half}), found one outside")
         packed = []
         for start in range(0, values.size, step := self._step()):
             piece = values[start : start + step]

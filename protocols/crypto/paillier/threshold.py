@@ -74,12 +74,14 @@ class ThresholdKey:
         check_base(key, self.base)
         numbers = (self.verification_base, *self.verification_keys)
         if not all(is_integer(number) and 1 <= number < key.modulus for number in numbers):
-            raise InvalidKey(f"verification keys must be integers in [1, n^{key.s + 1})")
+            raise InvalidKey(f"verification keys: expected integers in [1, n^{key.s + 1}), found another value")
         product = key.arithmetic.integer(1)
         for number in numbers:
             product = product * (number % key.n) % key.n
         if math.gcd(product, key.n) != 1 or any(number % key.n in (1, key.n - 1) for number in numbers):
-            raise InvalidKey("verification keys and their base must be coprime to n, and not 1 or -1 modulo n")
+            raise InvalidKey(
+                "verification keys and their base: expected integers coprime to n but for 1 and n - 1, found another"
+            )
 
     def __repr__(self) -> str:
         return (
@@ -140,7 +142,7 @@ class ThresholdKey:
         """
         start = len(_KEY_LABEL) + 5
         if len(data) < start or data[: len(_KEY_LABEL)] != _KEY_LABEL:
-            raise InvalidKey("these bytes are not a threshold key of version 1")
+            raise InvalidKey("a threshold key: expected bytes of version 1, found others")
         s, threshold, members = data[start - 5 : start - 2]
         size = int.from_bytes(data[start - 2 : start], "big")
         n = int.from_bytes(data[start : start + size], "big")
@@ -184,7 +186,7 @@ class KeyShare(Uncopyable):
         if not is_integer(index) or not 1 <= index <= key.members:
             raise InvalidKey(f"a member's index: expected from 1 to {key.members}, found {shown(index)}")
         if not is_integer(value) or not 0 <= value < key.public_key.modulus:
-            raise InvalidKey(f"a key share must be an integer in [0, n^{key.public_key.s + 1})")
+            raise InvalidKey(f"a key share: expected an integer in [0, n^{key.public_key.s + 1}), found another value")
         self.key, self.index, self._value = key, index, value
 
     def __repr__(self) -> str:
@@ -221,11 +223,13 @@ class KeyShare(Uncopyable):
                 "these bytes are not a share of this key. They may belong to another committee or another version."
             )
         if not hmac.compare_digest(data[len(_SHARE_LABEL) : start], key.fingerprint):
-            raise InvalidKey("this key share belongs to another key")
+            raise InvalidKey("a key share: expected one of this threshold key, found one of another key")
         share = cls(key, data[start], int.from_bytes(data[start + 1 :], "big"))
         base = public_key.arithmetic.integer(key.verification_base)
         if pow(base, share.reveal(), public_key.modulus) != key.verification_keys[share.index - 1]:
-            raise InvalidKey(f"this key share does not fit the verification key of member {share.index}")
+            raise InvalidKey(
+                f"a key share: expected the one that fits the verification key of member {share.index}, found another"
+            )
         return share
 
 
@@ -259,9 +263,11 @@ def deal(
     _check_committee(members, threshold)
     public_key = PrivateKey.from_primes(p, q, s, arithmetic=arithmetic).public_key
     if p.bit_length() != q.bit_length():
-        raise InvalidKey(f"p and q must have the same size, not {p.bit_length()} and {q.bit_length()} bits")
+        raise InvalidKey(f"p and q: expected the same size, found {p.bit_length()} and {q.bit_length()} bits")
     if not all(is_safe_prime(prime, entropy=os.urandom, arithmetic=public_key.arithmetic) for prime in (p, q)):
-        raise InvalidKey("p and q must be safe primes: (p - 1) / 2 and (q - 1) / 2 must be prime as well")
+        raise InvalidKey(
+            "p and q: expected safe primes, so that (p - 1) / 2 and (q - 1) / 2 are prime too, found another number"
+        )
     half_order = (p >> 1) * (q >> 1)
     order = int(public_key.message_modulus) * half_order
     constant = half_order * pow(half_order, -1, int(public_key.message_modulus))
@@ -290,7 +296,9 @@ def _evaluate(coefficients: list[int], point: int, modulus: int) -> int:
 
 def _check_committee(members: int, threshold: int) -> None:
     if not is_integer(members) or not LEAST_THRESHOLD <= members <= MOST_MEMBERS:
-        raise InvalidKey(f"a committee has {LEAST_THRESHOLD} to {MOST_MEMBERS} members, not {shown(members)}")
+        raise InvalidKey(
+            f"members of a committee: expected {LEAST_THRESHOLD} to {MOST_MEMBERS}, found {shown(members)}"
+        )
     if not is_integer(threshold) or not LEAST_THRESHOLD <= threshold <= members:
         raise InvalidKey(f"the threshold: expected from {LEAST_THRESHOLD} to {members}, found {shown(threshold)}")
 

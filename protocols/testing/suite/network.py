@@ -270,7 +270,7 @@ class UnreliableNetwork(RuleBasedStateMachine):
             return
         names = [row.name for row in self.run.scenario.protocol.steps]
         repeated, self.number = self.number, names.index(step.step)
-        if self.number == repeated:  # Whoever is asked once more may answer once more.
+        if self.number == repeated:  # A party that is asked once more may answer once more.
             self.sent.pop()
             self.answered |= dict.fromkeys(step.requests, self.number - 1)
         self.accepted = set()

@@ -199,7 +199,7 @@ def _of_client(twin: SeedTwin, client: int, parts: Parts, vector: Vector, tape: 
 
 
 def _padded(cohort: Cohort, client: int, vector: Vector, seed: bytes) -> Vector:
-    """Return a client's padded vector, drawn from one tape whoever the client is."""
+    """Return a client's padded vector, drawn from one tape that is the same for every client."""
     run = Stepwise(cohort, {client: vector} | {c: vector for c in cohort.session.clients if c != client}, seed)
     machine = cohort.client(client, vector, Tape(seed, "copied machine"))
     message = run.body(INPUT, machine.handle(run.requests[client]))

@@ -24,7 +24,7 @@ Raises:
 """
 
 DroppingMaker = Callable[[int, float], tuple[SecureSum, int]]
-"""Likewise, for a number of clients and the fraction of them that must be able to drop out."""
+"""Returns, for a number of clients and the fraction that must be able to drop out, the protocol and the threshold."""
 
 MODULUS_BITS: Final = 24
 _DEALT: Final = 3  # The members of a committee whose key is dealt.

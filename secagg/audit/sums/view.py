@@ -159,7 +159,7 @@ def zeros(cohort: Cohort) -> dict[int, NDArray[np.uint64]]:
 def smallest(
     subject: SumSubject, *, at_least: int, length: int, dropouts: int = 0, context: bytes = b""
 ) -> Cohort | Inapplicable:
-    """Return the smallest cohort of at least this many clients that the protocol runs, and with so many dropouts."""
+    """Return the smallest cohort that the protocol runs with at least this many clients and dropouts."""
     for clients in range(at_least, _LARGEST + 1):
         try:
             cohort = subject.cohort(clients, length=length, context=context)

@@ -53,7 +53,7 @@ class SecureGrid(Grid):
             None asks all of them at once.
         done: The number of rounds that are in the arrays that the strategy starts from, if they are a checkpoint. The
             numbers of rounds go on from there, and the coordinator forgets releases up to it, but for the last two.
-            Whoever has saved a later round calls `coordinator.forget` with its number.
+            A caller that has saved a later round calls `coordinator.forget` with its number.
         clock: A clock in seconds that never goes back.
         sleep: Waits for a number of seconds.
 

@@ -5,8 +5,8 @@ the arrays are used, less those that it was given, and the number of its example
 text of an exception: Flower would send the text to the server.
 
 Adversary: the server, which sends messages of any type and content. It cannot reach the app but through the station.
-**This does not hold against whoever can replace the app's code**: Flower sends that code from the SuperLink. Where the
-server may be malicious, run a resident station (`secagg node serve`), or an app that is installed at the node.
+**This does not hold against anyone who can replace the app's code**: Flower sends that code from the SuperLink. Where
+the server may be malicious, run a resident station (`secagg node serve`), or an app that is installed at the node.
 """
 
 from collections.abc import Callable

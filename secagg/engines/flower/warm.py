@@ -8,7 +8,7 @@ It is off unless somebody puts the folder on the PATH, and it is no interface th
 the real command runs instead: if nobody listens, if Python's or Flower's settings differ, if another installation of
 Flower is on the PATH, or if Flower or secagg was replaced since the start.
 
-Adversary: other users of the machine. Whoever can connect can run code as this user. So the folder has mode 0700 and
+Adversary: other users of the machine. Anyone who can connect can run code as this user. So the folder has mode 0700 and
 the socket 0600, and on systems that name the peer's user, everybody else is refused before a byte is read. The token
 that Flower passes to the command goes through the socket, and into no argument and no log.
 """

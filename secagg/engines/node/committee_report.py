@@ -86,8 +86,8 @@ def committee_warnings(home: Home) -> Iterator[str]:
         )
     if expired := [str(each.epoch) for each in certificates if each.not_after <= now]:
         yield (
-            f"{KEYS_NAME}: expected no keys of expired epochs, found epoch {', '.join(expired)}. Whoever steals them "
-            f"can open what was sent in that time: secagg keys member {home.path} --delete-expired"
+            f"{KEYS_NAME}: expected no keys of expired epochs, found epoch {', '.join(expired)}. Anyone who steals "
+            f"them can open what was sent in that time: secagg keys member {home.path} --delete-expired"
         )
 
 

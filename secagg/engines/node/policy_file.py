@@ -136,7 +136,7 @@ class PolicyFile:
         if self.least_contributors > self.most_clients:
             raise PolicyError(
                 f"least_contributors: expected at most most_clients, which is {self.most_clients}, found "
-                f"{self.least_contributors}. No session can have so many. Lower it, or raise most_clients."
+                f"{self.least_contributors}. Lower it, or raise most_clients."
             )
         if self.has_budget and not self.trust:
             raise PolicyError(

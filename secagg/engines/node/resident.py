@@ -7,9 +7,9 @@ for all rounds.
 One connection carries one parcel and one reply, each after its length in 8 bytes. A parcel of no bytes asks whether the
 station is there; its reply has no bytes either. A `secagg.engines.wire.claim.Query` asks which node this is.
 
-Adversary: whoever may connect. It is told what a server is told, and can keep the station busy. Every parcel is checked
-by the station. The length is checked before anything is read. Only the owner of the socket's file may connect: its mode
-is 0600, and on systems that name the peer's user, the peer is checked too.
+Adversary: anyone who may connect. It is told what a server is told, and can keep the station busy. Every parcel is
+checked by the station. The length is checked before anything is read. Only the owner of the socket's file may connect:
+its mode is 0600, and on systems that name the peer's user, the peer is checked too.
 """
 
 import contextlib
@@ -91,7 +91,7 @@ class ResidentStation:
         """Answer one parcel after the other, until the listening socket is shut down or an exception arrives.
 
         If a connection cannot be accepted or answered, as when there are too many files or threads, the station waits a
-        moment and goes on. Whoever owns the socket's file when this is called may connect, wherever it is moved.
+        moment and goes on. Anyone who owns the socket's file when this is called may connect, wherever it is moved.
         """
         owner = os.stat(listener.getsockname()).st_uid
         while True:
@@ -252,7 +252,7 @@ def _received(connection: socket.socket, *, limit: int, until: float) -> bytes:
 
 
 def _exactly(connection: socket.socket, length: int, *, until: float) -> bytearray:
-    """Return so many bytes. Memory is taken for those that have arrived, and not for those that were promised."""
+    """Return `length` bytes. Memory is taken for those that have arrived, and not for those that were promised."""
     data = bytearray()
     while len(data) < length:
         left = until - time.monotonic()

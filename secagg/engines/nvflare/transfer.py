@@ -35,7 +35,7 @@ class Received:
 
     Attributes:
         body: The reply.
-        room: Its room, which whoever has taken it in gives back; None if it has travelled whole.
+        room: Its room, which the part that has taken it in gives back; None if it has travelled whole.
     """
 
     body: bytes = field(repr=False)

@@ -1,8 +1,8 @@
 """The server's side of all rounds: the one place that reserves, releases and commits.
 
-A release is a function of the work. Whoever asks again for the release of a work gets the same one, without a message
-and at no cost. So a model that was restored from an older checkpoint moves the same way again, and neither the ledger
-nor the model depends on the other: both follow from the kept release.
+A release is a function of the work. A caller that asks again for the release of a work gets the same one, without a
+message and at no cost. So a model that was restored from an older checkpoint moves the same way again, and neither
+the ledger nor the model depends on the other: both follow from the kept release.
 
 The order of writes, each on the disk before the next:
 

@@ -4,8 +4,8 @@ One process at a time uses it. Each file is written whole beside its place, move
 returns. Everything but the public line is for the owner alone: an opening holds the server's state in a session, and a
 release may be one that nobody has seen yet.
 
-Adversary: a process that is killed during a write. Whoever can read the folder can send requests in the coordinator's
-name, and learns means before they are published.
+Adversary: a process that is killed during a write. Anyone who can read the folder can send requests in the
+coordinator's name, and learns means before they are published.
 """
 
 import contextlib

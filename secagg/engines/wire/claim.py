@@ -4,8 +4,8 @@ A transport knows its nodes by ids of its own. A query names the run, and the tr
 and has a nonce that no other query has. The node signs all of it, and its own id, with its Ed25519 identity. So nobody
 can claim an id without its key, and no claim is worth anything in answer to another query.
 
-Adversary: nodes that answer anything, and whoever has read earlier claims. A server that deviates can claim any id to
-itself; what it can do is the protocol's.
+Adversary: nodes that answer anything, and anyone who has read earlier claims. A server that deviates can claim any id
+to itself; what it can do is the protocol's.
 """
 
 import hashlib

@@ -124,8 +124,8 @@ def test_exponents_of_different_lengths_are_right() -> None:
         ([1, 2], [1], 7, "expected 2, one for each base, found 1"),
         ([], [1], 7, "expected 0, one for each base, found 1"),
         ([1, 2], [1, -1], 7, "at least 0"),
-        ([1], [1], 0, "modulus must be at least 1"),
-        ([1], [1], -7, "modulus must be at least 1"),
+        ([1], [1], 0, "modulus: expected at least 1"),
+        ([1], [1], -7, "modulus: expected at least 1"),
     ],
 )
 def test_what_is_no_product_is_refused(bases: list[int], exponents: list[int], modulus: int, message: str) -> None:

@@ -55,6 +55,15 @@ def test_padded_vector_is_the_vector_plus_all_pads(modulus: int, length: int) ->
     assert found == [(x + sum(column)) % modulus for x, *column in zip(before, *streams, strict=True)]
 
 
+@pytest.mark.parametrize("modulus", [2**8, 2**16, 2**32, 2**64])
+def test_pads_of_more_than_4_294_967_296_blocks_are_refused(modulus: int) -> None:
+    """The bound of docs/seeds.md on the distance of a keystream from uniform words is stated up to there."""
+    most = 2**32 * 128 // (modulus - 1).bit_length()
+    assert pads_of(modulus, most).padded_bytes == 2**36
+    with pytest.raises(ParameterError, match=f"expected at most {most} words of .* 2\\^32 blocks, found {most + 1}"):
+        pads_of(modulus, most + 1)
+
+
 @EACH
 @pytest.mark.parametrize("weights", [(1, 1, 1, 1), (1, 2, 3, 2**16 + 1), (2**64 - 1, 2**63, 255, 1), (0, 0, 1, 0)])
 def test_sum_of_pads_has_each_pad_times_its_weight(modulus: int, weights: tuple[int, ...]) -> None:

@@ -212,7 +212,7 @@ def test_altered_file_with_a_right_checksum_is_no_other_key(folder: Path, tmp_pa
     member, public = (folder / "member-2.key").read_bytes(), (folder / "committee.pub").read_bytes()
     altered = bytearray(member)
     altered[-40] ^= 1
-    with pytest.raises(DamagedKeyFile, match="does not fit the verification key of member 2"):
+    with pytest.raises(DamagedKeyFile, match="the one that fits the verification key of member 2"):
         read_key_share(private(tmp_path / "member", sealed(bytes(altered))), KEY)
     with pytest.raises(DamagedKeyFile):
         read_key_share(private(tmp_path / "member", sealed(member[:-33] + bytes(32))), KEY)

@@ -66,8 +66,8 @@ class RestartedClient(ProtocolAttack):
         """See `Attack.plan`."""
         if not subject.identified:
             return Inapplicable(
-                why="A client without an identity keeps no record of sessions. Whoever restores it must take the "
-                "latest snapshot, and nothing else prevents that it answers twice."
+                why="A client without an identity keeps no record of sessions. The party that restores it must take "
+                "the latest snapshot, and nothing else prevents that it answers twice."
             )
         cohort = smallest(subject, at_least=2, length=LENGTH)
         if isinstance(cohort, Inapplicable):

@@ -137,5 +137,5 @@ def test_wrong_lengths_are_refused(count: int) -> None:
 
 @pytest.mark.parametrize("message", [-1, None, True])
 def test_bad_message_makes_no_pair(message: Any) -> None:
-    with pytest.raises(InputError, match="a message must be"):
+    with pytest.raises(InputError, match="a message: expected"):
         encryptor(1).encrypt_pairs([1, message])

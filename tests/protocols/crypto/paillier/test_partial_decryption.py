@@ -126,7 +126,7 @@ def test_fewer_members_than_the_threshold_do_not_decrypt(s: int) -> None:
         two = {index: values[index] for index in chosen}
         with pytest.raises(TooFewSurvivors, match="expected 3 members or more, found 2"):
             combine(threshold_key(s, 5, 3), two)
-        with pytest.raises(InvalidShare, match="not partial decryptions of one ciphertext"):
+        with pytest.raises(InvalidShare, match="partial decryptions: expected those of one ciphertext"):
             combine(replace(threshold_key(s, 5, 3), threshold=2), two)
     with pytest.raises(TooFewSurvivors):
         combine(threshold_key(s, 5, 3), {})
@@ -211,7 +211,7 @@ def test_proof_out_of_range_is_refused(proof: Any) -> None:
     The check must refuse it before it computes with it (InvalidShare).
     """
     ciphertexts, part = encrypted(1, [5]), part_by(1, 5)
-    with pytest.raises(InvalidShare, match="challenge and response must be in"):
+    with pytest.raises(InvalidShare, match="challenge and response: expected"):
         check_partial(threshold_key(), 1, ciphertexts, replace(part, proof=Proof(*proof)), statement=STATEMENT)
 
 
@@ -370,16 +370,16 @@ def test_bad_ciphertext_is_refused_by_both_sides(bad: Any) -> None:
 
 def test_empty_vector_is_refused() -> None:
     part = part_by(1, 5)
-    with pytest.raises(InputError, match="at least one ciphertext"):
+    with pytest.raises(InputError, match="ciphertexts: expected at least one"):
         decrypt_partially(key_shares()[0], [], statement=STATEMENT)
-    with pytest.raises(InputError, match="at least one ciphertext"):
+    with pytest.raises(InputError, match="ciphertexts: expected at least one"):
         check_partial(threshold_key(), 1, [], replace(part, values=()), statement=STATEMENT)
 
 
 def test_parts_of_different_vectors_do_not_combine() -> None:
     """Parts of two vectors are combined. The combination must notice that they do not fit (InvalidShare)."""
     one, other = part_by(1, 5, 6), decrypt_partially(key_shares()[1], encrypted(1, [5, 6])[::-1], statement=b"")
-    with pytest.raises(InvalidShare, match="not partial decryptions of one ciphertext"):
+    with pytest.raises(InvalidShare, match="partial decryptions: expected those of one ciphertext"):
         combine(threshold_key(), {1: one.values, 2: other.values})
     with pytest.raises(InvalidShare, match="values by member 2: expected 2, found 1"):
         combine(threshold_key(), {1: one.values, 2: other.values[:1]})
@@ -422,7 +422,7 @@ def test_numbers_out_of_range_are_not_read() -> None:
     for bad in (0, N**2, 2**4096 - 1, N, SAFE_P):
         with pytest.raises(InvalidShare, match="number 1 of a partial decryption is out of range"):
             PartialDecryption.from_bytes(key, changed(part, 1, bad).to_bytes(key), 2)
-    with pytest.raises(InvalidShare, match="challenge and response must be in"):
+    with pytest.raises(InvalidShare, match="challenge and response: expected"):
         PartialDecryption.from_bytes(key, b"\xff" * partial_bytes(key, 2), 2)
 
 

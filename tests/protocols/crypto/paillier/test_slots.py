@@ -143,7 +143,7 @@ def test_slots_that_do_not_fit_are_refused(field: str, value: Any) -> None:
 
 @pytest.mark.parametrize("value", [2**15, -(2**15) - 1, 2**62, -(2**63), 2**63 - 1])
 def test_values_out_of_range_are_refused(value: int) -> None:
-    with pytest.raises(InputError, match=r"out of \[-32768, 32768\)"):
+    with pytest.raises(InputError, match=r"integers in \[-32768, 32768\), found one outside"):
         slots().pack(vector(0, value))
 
 

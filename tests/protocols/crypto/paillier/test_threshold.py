@@ -112,14 +112,14 @@ def test_each_deal_is_another_one() -> None:
     [(1, 1), (65, 2), (3, 1), (3, 4), (3, 0), (2, -2), (True, 2), (3, True), (3.0, 2), (3, "2")],
 )
 def test_bad_committee_is_refused(members: Any, threshold: Any) -> None:
-    with pytest.raises(InvalidKey, match=r"a committee has 2 to 64 members|the threshold: expected from 2 to"):
+    with pytest.raises(InvalidKey, match=r"members of a committee: expected 2 to 64|the threshold: expected from 2 to"):
         deal(SAFE_P, SAFE_Q, members=members, threshold=threshold)
 
 
 @pytest.mark.parametrize(
     ("p", "q", "reason"),
     [
-        (SAFE_P, SAFE_P, "equal, or too close"),
+        (SAFE_P, SAFE_P, "equal or close"),
         (*UNSAFE, "safe primes"),
         (SAFE_P, UNSAFE[0], "safe primes"),
         (UNSAFE[1], SAFE_Q, "safe primes"),
@@ -141,7 +141,7 @@ def test_bad_primes_are_refused(p: Any, q: Any, reason: str) -> None:
 def test_primes_of_different_sizes_are_refused() -> None:
     """A prime of 1026 bits with a safe one of 1024: sizes are looked at before safety."""
     longer = first_prime(2**1025 + 3)
-    with pytest.raises(InvalidKey, match="same size, not 1024 and 1026 bits"):
+    with pytest.raises(InvalidKey, match="same size, found 1024 and 1026 bits"):
         deal(SAFE_P, longer, members=3, threshold=2)
 
 
@@ -263,7 +263,7 @@ def test_length_of_n_is_canonical() -> None:
 
 @pytest.mark.parametrize("bad", [0, 1, N - 1, N, N + 1, -1, SAFE_P, SAFE_Q * 3, True, None, 2.0])
 def test_bad_base_is_refused(bad: Any) -> None:
-    with pytest.raises(InvalidKey, match="a base must be"):
+    with pytest.raises(InvalidKey, match="a base: expected"):
         replace(threshold_key(), base=bad)
 
 
@@ -276,7 +276,7 @@ def test_bad_verification_key_is_refused(bad: Any) -> None:
 
 
 def test_base_of_verification_is_not_1() -> None:
-    with pytest.raises(InvalidKey, match="not 1 or -1"):
+    with pytest.raises(InvalidKey, match="coprime to n but for 1 and n - 1"):
         replace(threshold_key(), verification_base=1)
 
 
@@ -326,7 +326,7 @@ def test_share_under_another_index_is_refused(index: int) -> None:
     share = key_shares()[0]
     data = bytearray(share.to_bytes())
     data[58] = index
-    with pytest.raises(InvalidKey, match=r"does not fit the verification key|index: expected from 1 to 3"):
+    with pytest.raises(InvalidKey, match=r"the one that fits the verification key|index: expected from 1 to 3"):
         KeyShare.from_bytes(bytes(data), share.key)
 
 
@@ -334,7 +334,7 @@ def test_share_plus_the_order_is_refused_by_its_range() -> None:
     """The same power of v, but above n^(s+1) if the order is added often enough."""
     share = key_shares()[0]
     order = N * HALF_ORDER
-    with pytest.raises(InvalidKey, match="a key share must be"):
+    with pytest.raises(InvalidKey, match="a key share: expected"):
         KeyShare(share.key, 1, share.reveal() + 5 * order)
 
 
@@ -349,7 +349,7 @@ def test_truncated_or_oversized_share_is_refused(length: int) -> None:
 
 @pytest.mark.parametrize("value", [-1, N**2, True, None, 1.0])
 def test_share_out_of_range_is_refused(value: Any) -> None:
-    with pytest.raises(InvalidKey, match="a key share must be"):
+    with pytest.raises(InvalidKey, match="a key share: expected"):
         KeyShare(threshold_key(), 1, value)
 
 
@@ -381,7 +381,7 @@ def test_key_whose_proofs_would_say_nothing_is_refused(where: str, shape: str) -
     n = int(key.public_key.n)
     number = {"1": 1, "-1": int(key.public_key.modulus) - 1, "1 + n": 1 + n, "-1 + n": n - 1}[shape]
     change: Any = number if where == "verification_base" else (*key.verification_keys[:-1], number)
-    with pytest.raises(InvalidKey, match="not 1 or -1"):
+    with pytest.raises(InvalidKey, match="coprime to n but for 1 and n - 1"):
         replace(key, **{where: change})
 
 
