@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 .PHONY: help demo test test-fast test-later lint format check docs bench masking masks lightsecagg paillier seeds models privacy kills \
     engine-kills faults engines engine-costs planning population ledger-costs rounding scale accuracy compression lattice audit audit-self-test audit-seeds \
-    audit-long explore epsilon fuzz fuzz-ci lock clean
+    audit-long protocols-long explore epsilon fuzz fuzz-ci lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z][a-z0-9.%-]*:.*## / { sub("%", "N", $$1); printf "%-16s %s\n", $$1, $$2 }' Makefile
@@ -162,6 +162,10 @@ audit-seeds: $(READY) ## Audit everything that the toolkit ships with twenty mas
 # Twenty master seeds for every mechanism and mean, and their checks at the full level; five minutes.
 audit-long: $(READY) ## Run the long tests of the audit.
 	$(BIN)/python -m pytest -n auto --long -m long tests/secagg/audit
+
+# Every set of drops of more cohorts, random drops among more clients; five minutes.
+protocols-long: $(READY) ## Run the long tests of the protocols.
+	$(BIN)/python -m pytest -n auto --long -m long tests/conformance tests/protocols
 
 # Two models searched whole, every search compared with what it has to find; two minutes.
 explore: $(READY) ## Search the models of pairwise masking and of the opening whole.

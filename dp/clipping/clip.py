@@ -9,6 +9,7 @@ computes with them.
 """
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -119,7 +120,11 @@ def clip_factor(pieces: Iterable[ArrayOrNumber], *, bound: float) -> float:
         raise InvalidParameter(
             "pieces: expected a global L2 norm within the float64 range, found a larger one. Scale the update down."
         )
-    return 1.0 if norm <= limit else limit / norm * max(0.0, 1.0 - (entries + 8) * FLOAT64_EPSILON)
+    if norm <= limit:
+        return 1.0
+    factor = limit / norm * max(0.0, 1.0 - (entries + 8) * FLOAT64_EPSILON)
+    # A subnormal number has few digits: the next one below it is not above the exact factor.
+    return factor if factor >= sys.float_info.min else math.nextafter(factor, 0.0)
 
 
 def clip_l2_per_layer(arrays: Sequence[ArrayOrNumber], *, bounds: Sequence[float]) -> Clipped:

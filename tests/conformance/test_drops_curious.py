@@ -11,7 +11,7 @@ from tests.conformance.cohorts import IDS, setting
 from tests.conformance.drops import chains, check_random_drops, endings
 
 
-@pytest.mark.parametrize("threshold", [2, 3, 4, 5, 6])
+@pytest.mark.parametrize("threshold", [pytest.param(2, marks=pytest.mark.long), 3, 4, 5, 6])
 def test_every_set_of_drops_of_six_gives_the_exact_sum_or_nothing(threshold: int) -> None:
     found = list(endings(setting(SecAgg(), IDS[:6], threshold, length=3)))
     assert [ending.answered for ending in found if not ending.is_right] == []
@@ -32,7 +32,16 @@ def test_every_set_of_drops_of_six_on_a_sparse_graph_gives_the_exact_sum_or_noth
 
 @pytest.mark.parametrize(
     ("clients", "threshold", "privacy", "responders"),
-    [(2, 2, 1, 2), (3, 2, 1, 2), (4, 3, 1, 3), (5, 3, 1, 2), (5, 4, 2, 4), (6, 3, 2, 3), (6, 4, 1, 3), (6, 5, 3, 5)],
+    [
+        (2, 2, 1, 2),
+        (3, 2, 1, 2),
+        (4, 3, 1, 3),
+        (5, 3, 1, 2),
+        (5, 4, 2, 4),
+        pytest.param(6, 3, 2, 3, marks=pytest.mark.long),
+        (6, 4, 1, 3),
+        (6, 5, 3, 5),
+    ],
 )
 def test_every_set_of_drops_with_coded_masks_gives_the_exact_sum_or_nothing(
     clients: int, threshold: int, privacy: int, responders: int
@@ -43,7 +52,9 @@ def test_every_set_of_drops_with_coded_masks_gives_the_exact_sum_or_nothing(
     assert sum(ending.outcome is not None for ending in found) == chains(clients, threshold, rounds=4)
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize(
+    "dropout", [pytest.param(0.0, marks=pytest.mark.long), 0.1, pytest.param(0.3, marks=pytest.mark.long)]
+)
 def test_random_drops_among_a_thousand_give_the_exact_sum(dropout: float) -> None:
     """On the graph that is suggested; with 30% of drops every client has 66 neighbours."""
     protocol, threshold = SecAggPlus.suggest(clients=1000, adversarial=0.05, dropout=dropout)

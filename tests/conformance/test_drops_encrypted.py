@@ -39,9 +39,9 @@ def check_every_drop(each: Setting) -> None:
         (2, 2, (9, 8), CURIOUS),
         (3, 2, APART, MALICIOUS),
         (3, 2, WITHIN, CURIOUS),
-        (4, 2, OVERLAPPING, MALICIOUS),
+        pytest.param(4, 2, OVERLAPPING, MALICIOUS, marks=pytest.mark.long),
         (4, 3, WITHIN, MALICIOUS),
-        (3, 2, (*WITHIN, 8, 9), CURIOUS),
+        pytest.param(3, 2, (*WITHIN, 8, 9), CURIOUS, marks=pytest.mark.long),
     ],
 )
 def test_every_set_of_drops_with_ciphertexts_gives_the_exact_sum_or_nothing(
@@ -52,7 +52,8 @@ def test_every_set_of_drops_with_ciphertexts_gives_the_exact_sum_or_nothing(
 
 
 @pytest.mark.parametrize(
-    ("committee", "adversary"), [(APART, MALICIOUS), (OVERLAPPING, CURIOUS), ((IDS[1], 9), MALICIOUS)]
+    ("committee", "adversary"),
+    [pytest.param(APART, MALICIOUS, marks=pytest.mark.long), (OVERLAPPING, CURIOUS), ((IDS[1], 9), MALICIOUS)],
 )
 def test_every_set_of_drops_with_one_message_gives_the_exact_sum_or_nothing(
     committee: tuple[int, ...], adversary: Adversary

@@ -10,7 +10,19 @@ from tests.conformance.cohorts import IDS, setting
 from tests.conformance.drops import chains, check_random_drops, endings
 
 MALICIOUS = Adversary.MALICIOUS
-COHORTS = [(2, 2), (3, 2), (3, 3), (4, 3), (4, 4), (5, 3), (5, 4), (5, 5), (6, 4), (6, 5), (6, 6)]
+COHORTS = [
+    (2, 2),
+    (3, 2),
+    (3, 3),
+    (4, 3),
+    (4, 4),
+    (5, 3),
+    (5, 4),
+    (5, 5),
+    pytest.param(6, 4, marks=pytest.mark.long),
+    (6, 5),
+    (6, 6),
+]
 
 
 @pytest.mark.parametrize(("clients", "threshold"), COHORTS)
@@ -23,7 +35,14 @@ def test_every_set_of_drops_gives_the_exact_sum_or_nothing(clients: int, thresho
 
 @pytest.mark.parametrize(
     ("clients", "threshold", "neighbours", "share_threshold"),
-    [(4, 3, 2, 3), (5, 3, 4, 3), (5, 4, 2, 3), (6, 4, 4, 4), (6, 5, 4, 4), (6, 4, 2, 3)],
+    [
+        (4, 3, 2, 3),
+        (5, 3, 4, 3),
+        (5, 4, 2, 3),
+        pytest.param(6, 4, 4, 4, marks=pytest.mark.long),
+        (6, 5, 4, 4),
+        (6, 4, 2, 3),
+    ],
 )
 def test_every_set_of_drops_on_a_sparse_graph_gives_the_exact_sum_or_nothing(
     clients: int, threshold: int, neighbours: int, share_threshold: int
@@ -34,13 +53,15 @@ def test_every_set_of_drops_on_a_sparse_graph_gives_the_exact_sum_or_nothing(
     assert 0 < sum(ending.outcome is not None for ending in found) < len(found)
 
 
-@pytest.mark.parametrize("dropout", [0.1, 0.3])
+@pytest.mark.parametrize("dropout", [0.1, pytest.param(0.3, marks=pytest.mark.long)])
 def test_random_drops_among_a_hundred_give_the_exact_sum(dropout: float) -> None:
     protocol, threshold = SecAgg.suggest(clients=100, adversarial=0.1, dropout=dropout, adversary=MALICIOUS)
     check_random_drops(protocol, 100, threshold, gone=round(100 * dropout), seed=int(100 * dropout))
 
 
-@pytest.mark.parametrize(("clients", "dropout"), [(200, 0.1), (100, 0.0), (100, 0.3)])
+@pytest.mark.parametrize(
+    ("clients", "dropout"), [pytest.param(200, 0.1, marks=pytest.mark.long), (100, 0.0), (100, 0.3)]
+)
 def test_random_drops_on_a_suggested_graph_give_the_exact_sum(clients: int, dropout: float) -> None:
     protocol, threshold = SecAggPlus.suggest(clients=clients, adversarial=0.1, dropout=dropout, adversary=MALICIOUS)
     check_random_drops(protocol, clients, threshold, gone=round(clients * dropout), seed=1)

@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -211,6 +211,8 @@ def test_clip_takes_a_subclass_for_the_plain_array_that_it_is() -> None:
 
 
 @given(updates, st.floats(min_value=1e-200, max_value=1e200))
+@example([np.array([7.12935024e119])], 1e-200)  # The factor is a subnormal number.
+@example([np.array([1.7e120, 2.3e119])], 3e-203)
 def test_clip_factor_of_pieces_scales_as_the_clip_of_the_whole_update(
     update: list[NDArray[np.float64]], bound: float
 ) -> None:

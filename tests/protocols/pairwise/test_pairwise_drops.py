@@ -148,7 +148,14 @@ def check(cohort: Cohort, fates: Fates) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("clients", "threshold"), [(n, t) for n in range(2, 6) for t in range(2, n + 1)])
+@pytest.mark.parametrize(
+    ("clients", "threshold"),
+    [
+        pytest.param(n, t, marks=[pytest.mark.long] if (n, t) == (5, 2) else [])
+        for n in range(2, 6)
+        for t in range(2, n + 1)
+    ],
+)
 def test_secagg_sums_exactly_for_every_set_of_drops(clients: int, threshold: int) -> None:
     cohort = Cohort(SecAgg(), session_of(clients, threshold))
     summed = [check(cohort, fates) for fates in product(range(NEVER + 1), repeat=clients)]

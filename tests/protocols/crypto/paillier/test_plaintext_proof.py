@@ -474,7 +474,7 @@ def test_nothing_is_no_statement_of_knowledge() -> None:
         seal(encryptor(1), [], statement=HERE)
     with pytest.raises(InputError, match="ciphertexts: expected at least one"):
         check(encryptor(1), [], made.proof, statement=HERE)
-    with pytest.raises(InputError, match="at least one ciphertext"):
+    with pytest.raises(InputError, match="ciphertexts: expected at least one"):
         check_all(encryptor(1), [Claim([], made.proof, HERE)])
 
 

@@ -16,6 +16,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.long
 def test_one_shot_between_three_supernodes(tmp_path: Path) -> None:
     """Each message to a node starts a process there."""
     runs = FlowerRuns.new(tmp_path, 3, ["oneshot"])

@@ -13,7 +13,7 @@ from tests.support.flare_processes import running
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("protocol", [OneShot, SeedSum])
+@pytest.mark.parametrize("protocol", [pytest.param(OneShot, marks=pytest.mark.long), SeedSum])
 def test_a_job_returns_the_mean_of_its_sites(protocol: type[SecureSum], tmp_path: Path, live: Path) -> None:
     sites = names(3)
     kits = made(tmp_path, live, len(sites), seeds=protocol is SeedSum, protocols=f'protocols = ["{protocol.name}"]')
