@@ -79,7 +79,10 @@ def test_canary_nearly_reaches_the_declared_sensitivity() -> None:
     encoding = ReleaseSubject.planned(SecAgg(), name="canary", epsilon=4.38).mean.encoding
     canary = [np.full(4, 0.5)]
     integers = encoding.encode(canary, weight=None, rotation=Rotation(4, b"public"), entropy=os.urandom)
-    assert 0 <= encoding.l2_sensitivity - np.linalg.norm(integers) < 1  # Less than a step of the grid.
+    clip = encoding.clip_l2 / encoding.granularity  # Both are within a step of the grid of it.
+    assert 0 <= encoding.l2_sensitivity - clip < 1
+    assert abs(np.linalg.norm(integers) - clip) < 1
+    assert np.linalg.norm(integers) <= encoding.l2_sensitivity
 
 
 def test_scores_are_repeated_by_their_seed() -> None:
