@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 .PHONY: help demo test test-fast test-later lint format check docs bench masking masks lightsecagg paillier seeds models privacy kills \
     engine-kills faults engines engine-costs planning population ledger-costs rounding scale accuracy compression lattice audit audit-self-test audit-seeds \
-    audit-long protocols-long explore epsilon fuzz fuzz-ci lock clean
+    audit-long test-long explore epsilon fuzz fuzz-ci lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z][a-z0-9.%-]*:.*## / { sub("%", "N", $$1); printf "%-16s %s\n", $$1, $$2 }' Makefile
@@ -17,7 +17,7 @@ demo: $(READY) ## Train a Keras model privately and securely on real digits, and
 	$(BIN)/secagg train --out runs/demo --overwrite
 
 test: $(READY) ## Run all tests.
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # What a change of code breaks first, on two idle cores in less than 90 seconds: no training, no command, no big integers,
 # no process of an engine.
@@ -163,9 +163,10 @@ audit-seeds: $(READY) ## Audit everything that the toolkit ships with twenty mas
 audit-long: $(READY) ## Run the long tests of the audit.
 	$(BIN)/python -m pytest -n auto --long -m long tests/secagg/audit
 
-# Every set of drops of more cohorts, random drops among more clients; five minutes.
-protocols-long: $(READY) ## Run the long tests of the protocols.
-	$(BIN)/python -m pytest -n auto --long -m long tests/conformance tests/protocols
+# More cohorts, more clients, more moments of a kill than `make test` has time for; fifteen minutes.
+test-long: $(READY) ## Run the long tests that start no engine and are not of the audit.
+	$(BIN)/python -m pytest -n auto --long -m "long and not engine" --ignore=tests/secagg/audit/means \
+	    --ignore=tests/secagg/audit/mechanisms
 
 # Two models searched whole, every search compared with what it has to find; two minutes.
 explore: $(READY) ## Search the models of pairwise masking and of the opening whole.

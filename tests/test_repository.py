@@ -15,7 +15,7 @@ TARGETS = re.findall(r"^([a-z][a-z0-9.-]*%?):(?!=)", MAKEFILE, re.MULTILINE)
 INTERNAL = {"test-later"}
 """Targets that other targets call."""
 LONG = {"kills", "engine-kills", "faults", "engines", "rounding", "explore", "fuzz"}
-LONG |= {"audit", "audit-self-test", "audit-long", "audit-seeds", "protocols-long"}
+LONG |= {"audit", "audit-self-test", "audit-long", "audit-seeds", "test-long"}
 """Targets that check what `make test` has no time for."""
 MOST_LINES = 400
 BANNED = (

@@ -11,7 +11,7 @@ from tests.conformance.cohorts import IDS, setting
 from tests.conformance.drops import chains, check_random_drops, endings
 
 
-@pytest.mark.parametrize("threshold", [pytest.param(2, marks=pytest.mark.long), 3, 4, 5, 6])
+@pytest.mark.parametrize("threshold", [*(pytest.param(least, marks=pytest.mark.long) for least in (2, 3)), 4, 5, 6])
 def test_every_set_of_drops_of_six_gives_the_exact_sum_or_nothing(threshold: int) -> None:
     found = list(endings(setting(SecAgg(), IDS[:6], threshold, length=3)))
     assert [ending.answered for ending in found if not ending.is_right] == []
@@ -67,7 +67,7 @@ def test_random_drops_on_the_complete_graph_give_the_exact_sum(dropout: float) -
     check_random_drops(protocol, 100, threshold, gone=round(100 * dropout), seed=int(10 * dropout))
 
 
-@pytest.mark.parametrize("kind", [SecAgg, SecAggPlus, LightSecAgg])
+@pytest.mark.parametrize("kind", [SecAgg, SecAggPlus, pytest.param(LightSecAgg, marks=pytest.mark.long)])
 def test_exactly_the_threshold_is_enough_and_one_fewer_is_not(kind: type[SecureSum]) -> None:
     protocol, threshold = kind.suggest(clients=100, adversarial=0.1, dropout=0.2)
     check_random_drops(protocol, 100, threshold, gone=100 - threshold, seed=2)

@@ -99,7 +99,12 @@ def test_train_json_alone_is_on_standard_output(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("file", "least_lines", "after_s"),
-    [("config.toml", 0, 0.0), ("ledger.sqlite", 0, 0.002), ("metrics.jsonl", 1, 0.0), ("metrics.jsonl", 9, 0.013)],
+    [
+        ("config.toml", 0, 0.0),
+        ("ledger.sqlite", 0, 0.002),
+        pytest.param("metrics.jsonl", 1, 0.0, marks=pytest.mark.long),
+        ("metrics.jsonl", 9, 0.013),
+    ],
 )
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
 def test_train_stopped_anywhere_counts_every_release_and_goes_on(

@@ -200,7 +200,15 @@ def test_entry_that_needs_more_than_its_bits_is_refused_before_anything_is_drawn
 
 
 @pytest.mark.parametrize("kind", [PaillierSum, OneShot])
-@pytest.mark.parametrize(("bits", "modulus"), [(1, 2**16), (8, 2**16), (16, 2**16), (8, 2**61 - 1), (20, 2**40)])
+@pytest.mark.parametrize(
+    ("bits", "modulus"),
+    [
+        (1, 2**16),
+        (16, 2**16),
+        (8, 2**61 - 1),
+        *(pytest.param(*each, marks=pytest.mark.long) for each in ((8, 2**16), (20, 2**40))),
+    ],
+)
 def test_sums_of_the_extremes_of_few_bits_are_exact(kind: type[EncryptedSum], bits: int, modulus: int) -> None:
     where = setting(kind(value_bits=bits), CLIENTS, 2, length=4)
     where = replace(where, session=replace(where.session, modulus=modulus))

@@ -12,6 +12,8 @@ from protocols.testing import repeatable_entropy
 from secagg.aggregation.rounding import TRIES, round_at_random, squared_norm
 from secagg.errors import EncodingError
 
+pytestmark = pytest.mark.slow
+
 
 def stepping(key: bytes) -> tuple[Callable[[int], bytes], Callable[[], int]]:
     """Entropy that always gives the same key, and a count of how often it was asked."""

@@ -143,7 +143,7 @@ def test_command_interrupted_in_its_search_leaves_nothing(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("after_s", [0.0, 0.005])
+@pytest.mark.parametrize("after_s", [0.0, pytest.param(0.005, marks=pytest.mark.long)])
 def test_command_interrupted_while_it_writes_leaves_all_or_nothing(
     by: signal.Signals, after_s: float, tmp_path: Path
 ) -> None:

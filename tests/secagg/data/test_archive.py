@@ -9,6 +9,8 @@ from secagg.data.base import Dataset
 from secagg.data.load import load_dataset
 from secagg.errors import ConfigurationError, DataError, DataWarning
 
+pytestmark = pytest.mark.slow
+
 ARRAYS: dict[str, Any] = {
     "x_train": np.arange(24, dtype=np.float64).reshape(4, 2, 3),
     "y_train": np.array([0, 3, 1, 0], dtype=np.uint8),

@@ -70,7 +70,7 @@ def step(model: PrivateKerasModel, x: NDArray[Any], y: NDArray[Any]) -> NDArray[
     [
         (recurrent, True),
         (lambda layers, embedded: layers.Bidirectional(layers.SimpleRNN(2))(embedded), False),
-        (lambda layers, embedded: layers.LSTM(3, unroll=True)(embedded), False),
+        pytest.param(lambda layers, embedded: layers.LSTM(3, unroll=True)(embedded), False, marks=pytest.mark.long),
         (attending, False),
     ],
     ids=["LSTM and GRU with a mask", "both ways", "unrolled LSTM", "attention"],

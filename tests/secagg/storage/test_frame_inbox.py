@@ -23,6 +23,8 @@ from tests.support.repeatable_boxes import repeatable_boxes as repeatable_boxes
 from tests.support.seed_world import CLIENTS as SEED_CLIENTS
 from tests.support.seed_world import seed_scenario
 
+pytestmark = pytest.mark.slow
+
 LENGTH = 700_000  # Two frames of 16 bits.
 CURIOUS, MALICIOUS = Adversary.CURIOUS, Adversary.MALICIOUS
 

@@ -85,7 +85,7 @@ def negative(key: PublicKey, pair: Pair) -> Pair:
     return split(key, [int(key.modulus) - join(key, *pair)])[0]
 
 
-@pytest.mark.parametrize("count", [1, 2, 8, 100])
+@pytest.mark.parametrize("count", [1, 2, 8, pytest.param(100, marks=pytest.mark.long)])
 @every_s
 @both
 def test_honest_proofs_hold(count: int, s: int, arithmetic: Arithmetic) -> None:

@@ -53,7 +53,7 @@ def test_honest_protocol_passes_every_check_that_applies(adversary: Adversary) -
     assert ("attack.substituted_members" in applied) == (adversary is Adversary.MALICIOUS)
 
 
-@pytest.mark.parametrize("adversary", SeedSum.adversaries)
+@pytest.mark.parametrize("adversary", [pytest.param(Adversary.CURIOUS, marks=pytest.mark.long), Adversary.MALICIOUS])
 def test_honest_protocol_with_lattice_pads_passes_the_checks_in_which_pads_matter(adversary: Adversary) -> None:
     """Members reveal key sums, and against a malicious server the shares of the contributors' wraps: nothing else."""
     subject = SumSubject.of(SeedSum(adversary=adversary, pads=PadKind.LATTICE))

@@ -27,6 +27,8 @@ from secagg.engines.wire.work import Work
 from tests.support.flower_federation import FIRST_NODE, WEIGHTS, FlowerFederation
 from tests.support.flower_grid import SimulatedClock
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = 5
 HONEST = 3
 

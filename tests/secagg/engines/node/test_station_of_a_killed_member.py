@@ -21,6 +21,8 @@ from tests.support.forked import run_code
 from tests.support.seed_members import NOW
 from tests.support.stations import COORDINATOR, WORK, Attempt, Cohort, training, update_of
 
+pytestmark = pytest.mark.slow
+
 SEEDS: Final = Cohort(protocol="seeds")
 SIGNED: Final = Cohort(protocol="seeds", adversary=Adversary.MALICIOUS)
 FOUR: Final = Cohort(protocol="seeds", adversary=Adversary.MALICIOUS, members=(2, 21, 22, 23))

@@ -20,6 +20,8 @@ from secagg.engines.wire.offer import MOST_BYTES, Offer
 from tests.support import plugins
 from tests.support.offers import CLIENTS, Offered, made, offered
 
+pytestmark = pytest.mark.slow
+
 PLAIN: Final = offered("plain")
 PAIRWISE: Final = offered("secagg-plus", Adversary.MALICIOUS, "skellam-removable")
 NOISY: Final = offered("secagg", noise="gaussian-distributed")
