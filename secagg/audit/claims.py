@@ -33,8 +33,8 @@ _TEXTS: Final = {
     "C-03": "the server's view of one session shows nothing about single vectors beyond their sum",
     "C-04": "the server's view and all secrets of the stated number of colluding clients together show nothing "
     "about the other clients' vectors beyond their sum",
-    "C-05": "a malicious server learns at most one sum in a session: that of the one set of clients that the clients "
-    "agreed on",
+    "C-05": "a malicious server learns at most one sum in a session, or in a batch of it: that of the one set of "
+    "clients that the clients, or the committee, agreed on",
     "C-06": "a message of one session, step or client is not accepted in the place of a message of another",
     "C-07": "a client refuses an input that is not finite, or of a wrong type, length or range, before it sends "
     "anything",
