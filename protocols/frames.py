@@ -1,7 +1,9 @@
-"""Frames: a reply cut into pieces of 1 MiB, each with its place and a running hash, so that nobody holds all of it.
+"""Frames: a reply cut into pieces of 1 MiB, so that no party needs all of it in memory.
+
+Each frame has its place and a hash of all frames so far.
 
 The payloads of all frames, joined, are the bytes of the reply (`protocols.codec`). So frames change no message and no
-signature: what a reply ends with, a signature too, is in the last frame. A frame has these fields, big-endian:
+signature: the end of a reply, such as a signature, is in the last frame. A frame has these fields, big-endian:
 
     magic     4 bytes, "SGF1"
     digest    32 bytes, the session's
@@ -9,7 +11,8 @@ signature: what a reply ends with, a signature too, is in the last frame. A fram
     step      2 bytes, the number of the step that the reply answers
     index     4 bytes, from 0
     last      1 byte, 1 in the last frame and 0 in all others
-    hash      32 bytes, SHA-256 over a label and, of this frame and all frames before it, every other byte
+    hash      32 bytes, SHA-256 over a label, and over the fields above and the payload of each frame so far, this one
+              included
     payload   1 MiB; in the last frame, 1 byte to 1 MiB
 
 The hash finds damage and mistakes in the frame where they occur. It authenticates nobody: the transport vouches for the

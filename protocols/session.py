@@ -98,8 +98,9 @@ class Session:
         context: What the inputs are made for (round of training, hash of the model), as bytes. A committee member, and
             a client that keeps a record of openings, refuses to help to open two sums under one context if their
             contributors are not the same but differ in fewer clients than its minimum or than either session's
-            threshold. Use the same context again if you repeat a failed sum of the same inputs: a new one would switch
-            this protection off. Use a new context for new inputs. The default, no bytes, is one context too.
+            threshold. (For members of `SeedSum`, they must be the same with the same weights, or disjoint.) Use the
+            same context again if you repeat a failed sum of the same inputs: a new one would switch this protection
+            off. Use a new context for new inputs. The default, no bytes, is one context too.
         parameters: Anything else that the parties must agree on (encoding, noise), as bytes.
         roster: The identities of these clients and of no others, if the server is not trusted; otherwise None.
         attached: For each secret that every client attaches, at most 64, the rule that opens it. Such a secret must be

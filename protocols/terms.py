@@ -8,9 +8,11 @@ that keeps a record of openings, have two rules:
 2. Under one session context, it never does so for two sets of clients that differ in too few clients. "Too few" is
    fewer than that minimum, or than either session's threshold: the difference of two sums would be a sum of too few.
 
-The second rule compares pairs of sets only. It does not protect from combinations of more than two sets. One set may be
-opened again, in another session: use one context for one set of inputs. The rule is about the clients' inputs, so a
-party compares across all of its identities, keys and key shares. Its record is the party's and not that of one key.
+The second rule compares pairs of sets only. It does not protect from combinations of more than two sets. (A member of
+`SeedSum` follows a stricter rule, which does: two sets under one context are the same with the same weights, or
+disjoint. In a session with batches it opens several sums, of disjoint sets.) One set may be opened again, in another
+session: use one context for one set of inputs. The rule is about the clients' inputs, so a party compares across all of
+its identities, keys and key shares. Its record is the party's and not that of one key.
 `protocols.replay` says what the rule gives if only some of the parties keep it.
 """
 

@@ -1,8 +1,8 @@
 """What committee members claim of the sums of pads, and which of it is certain.
 
-Each set of m - t members can compute the same sum of pads. At most t of all m members lie, so of t + 1 equal claims one
-is honest: such a claim decides its set, and a member that claims otherwise has lied. No majority is counted. With m = 5
-and t = 2, two liars are the majority in a set of three members.
+All members of a set can compute the same sum of pads. At most t of all m members lie, so of t + 1 equal claims at least
+one is honest. So t + 1 equal claims decide their set, and a member with another claim has lied. A majority does not
+decide. With m = 5 and t = 2, two liars are the majority in a set of three members.
 
 If k members answer, a set has at least k - t claims. So no wrong claim is ever decided; each set without a liar is
 decided if k >= 2t + 1; each set is decided and each liar named if k >= 3t + 1. With m < 2t + 1 nothing can be decided.

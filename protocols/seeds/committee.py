@@ -4,8 +4,8 @@ There is no dealer and no common secret. A session with such a committee lasts n
 its members. `SeedCommittee` has no clock: the maker of a session checks the dates (`SeedCommittee.check`).
 
 Adversary: a server that puts a committee together as it likes. Clients compare the committee's `pin`, a hash of the
-members' identities, so a new epoch needs no new pin. Other identities, another order or other numbers have another pin.
-Certificates cannot be forged, since each identity signs its own.
+members' identities in order and of the numbers m, t and q. A new epoch needs no new pin. Other identities, another
+order or other numbers give another pin. Certificates cannot be forged, since each identity signs its own.
 """
 
 import hashlib
@@ -78,7 +78,7 @@ class SeedCommittee:
 
     @property
     def threshold(self) -> int:
-        """The number of members that must agree before any of them opens a sum: `quorum`."""
+        """The number of members that must agree before any of them opens a sum: `quorum`. Any t + 1 hold all seeds."""
         return self.quorum
 
     @property

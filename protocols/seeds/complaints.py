@@ -1,4 +1,4 @@
-"""What the server makes of the members' complaints: who contributes, and which members are not asked any more.
+"""What the server decides after the members' complaints: who contributes, and which members it does not ask any more.
 
 The server has checked each client's signature, and it has the boxes itself. What it sends to a member is as the client
 signed it, and an altered client's message is refused before any member sees it. So if the server is honest, a member
@@ -20,18 +20,18 @@ from protocols.seeds.party import Reason
 from protocols.seeds.weighting import rare_weights
 
 MOST_COMPLAINTS: Final = 0.1
-"""The share of the clients up to which a member's complaints never make the server leave out the member."""
+"""A fraction of the clients that have sent. Only a member that complains of more can be left out instead of clients."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What the server makes of all complaints.
+    """What the server decides after all complaints.
 
     Attributes:
-        contributors: The clients that stay, ascending; there may be too few.
-        excluded: The clients that do not.
+        contributors: The clients that contribute, ascending; there may be too few.
+        excluded: The clients that have sent and do not contribute.
         left_out: The members that are not asked any more, since they cannot agree to these contributors.
-        culprits: Those of them that say of a message that it is not as signed.
+        culprits: The members among them that say of a message that it is not as signed.
     """
 
     contributors: tuple[int, ...]

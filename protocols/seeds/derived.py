@@ -6,7 +6,7 @@ each of its fields has a fixed length or is itself a hash. So no two statements 
 
     hash of seed a       MAC(seed, "secagg seeds hash v1" | D | client | a)
     key of pad a         MAC(seed, "secagg seeds pad v1" | D | client | a)
-    share of the wrap's  MAC(seed, "secagg seeds wrap v1" | D | client | a)
+    wrap's key share a   MAC(seed, "secagg seeds wrap v1" | D | client | a)
     info of a box        H("secagg seeds box v1" | D | client | member | all seed hashes)
     entry E              H("secagg seeds entry v1" | D | client | H(padded) | H(seed hashes) | H(box 0) | ...)
     root R               H("secagg seeds set v1" | D | number of contributors | (client | weight | E) ...)
@@ -15,8 +15,8 @@ each of its fields has a fixed length or is itself a hash. So no two statements 
 The opening of a set is the sum of its pads over the contributors. With lattice pads against a malicious server, the
 contributors' shares of the wraps' keys follow, ascending by contributor (`protocols.seeds.lattice_pads`).
 
-What a seed gives is bound to the session and the client. So a machine that was copied, and draws the same seeds in two
-sessions, does not show the difference of its vectors.
+All values that are derived from a seed depend on the session and the client. So if a machine was copied and draws the
+same seeds in two sessions, the two padded vectors do not show the difference of the vectors.
 
 Source: the project's own design; docs/seeds.md has the argument.
 """
@@ -137,15 +137,15 @@ class Derived:
 
     @cached_property
     def member_signatures(self) -> Signatures:
-        """The signer and verifier of the members' statements, which are signed whatever the server is."""
+        """The signer and verifier of the members' statements. Members sign them against a curious server too."""
         return Signatures(self.digest, Roster(dict(zip(self.committee.members, self.key.identities, strict=True))))
 
     @property
     def quorum(self) -> int:
-        """The number of members that must agree on a sum, so that they can open it too.
+        """The number of members that must answer in each step.
 
-        They are at least the committee's quorum. Fewer than t + 1 members may lack a set. With fewer than 2t + 1
-        members in the committee no number decides, and the sum is not verified.
+        It is at least the committee's quorum. If the committee has at least 2t + 1 members, it is also at least 2t + 1,
+        so that their claims decide. Otherwise the sum is not verified.
         """
         return max(self.key.threshold, self.sets.needed)
 

@@ -11,8 +11,8 @@ keys, ascending by contributor, are then a part of the opening.
 
 Entries of vectors are stored as `protocols.values` says. The opened value is the sum over the integers of what entries
 represent. This tells more than the sum modulo m, unless the modulus has headroom for the sum, as encodings have. In
-sessions with weights, it also tells the sum of each weight's vectors: a sum of keys of which some are multiplied by a
-large weight is two sums of small integers.
+sessions with weights, the openings also tell the sum of the vectors of each weight. The reason is that keys are small:
+if some keys are multiplied by a large weight, the sum of those keys and the sum of the others can be told apart.
 
 Security: `protocols.crypto.lattice.hardness` if at least two contributors are honest; docs/seeds.md has the argument.
 """

@@ -8,10 +8,11 @@ Adversary: anyone who passes a certificate on, and members that sign what they l
 valid under an identity that is pinned was made by its owner. A member can still certify the key of somebody else, which
 it cannot use, or give its own private key away. It then counts as corrupt.
 
-Forward secrecy: once the members have deleted the private keys of an epoch, boxes of that epoch cannot be opened any
-more. Within an epoch there is none. A member that keeps a copy, such as a backup, counts as one that has not deleted.
+Forward secrecy: once all members but at most t have deleted the private keys of an epoch, what was sent in that epoch
+stays secret. Within an epoch there is no forward secrecy. A member that keeps a copy, such as a backup, counts as one
+that has not deleted.
 
-The signatures do not withstand a quantum computer. They need to hold only until the session is over.
+The signatures do not withstand a quantum computer. They need to be unforgeable only until the session is over.
 """
 
 import hashlib

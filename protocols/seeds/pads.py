@@ -1,4 +1,4 @@
-"""What the kinds of pads of `SeedSum` differ in: what a client sends, what members reveal of a set, what is removed.
+"""How kinds of pads of `SeedSum` differ: in what a client sends, what members reveal of a set, and what is removed.
 
 `protocols.seeds.stream_pads` and `protocols.seeds.lattice_pads` are the two kinds.
 """
@@ -20,7 +20,7 @@ class PadKind(StrEnum):
     """A kind of pads, and so the assumption on which the secrecy of vectors rests; see docs/seeds.md."""
 
     STREAM = "stream"
-    """Keystreams. Members expand one of the vector's length for each contributor and set."""
+    """Keystreams. For each contributor and set, a member expands a keystream of the vector's length."""
 
     LATTICE = "lattice"
     """Lattice masks under a sum of short keys. A member's work and replies do not depend on the vector's length."""

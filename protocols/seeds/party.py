@@ -44,7 +44,7 @@ class Reason(IntEnum):
     """Why a member refuses a client's entry."""
 
     NOT_AS_SIGNED = 1
-    """The client has not signed it, or the box is not the one that was signed. An honest server has checked that. It
+    """The client has not signed it, or the box is not the one that was signed. An honest server has checked both. So it
     knows that the member, or the connection to it, is at fault."""
 
     DOES_NOT_OPEN = 2
@@ -157,8 +157,8 @@ class SeedParty(Uncopyable):
     def check_entries(self, request: Entries) -> Complaints:
         """Open the boxes of all entries, and complain of those that are not acceptable (step 1).
 
-        In a session with batches, each has a step of its own, in which no client comes again that was accepted before.
-        A member that is a client too and was not asked for its vector is not asked for it any more: it forgets it.
+        In a session with batches, this step is repeated for each batch. A client that was accepted before is refused.
+        If the member is a client too, it drops its vector here: it is not asked for it any more.
         """
         derived, self.state.vector, self._reader = self._derived, _EMPTY, None
         self._check_clients(request.clients)

@@ -9,17 +9,19 @@ Pads are keystreams (`protocols.seeds.stream_pads`), or lattice masks under the 
 (`protocols.seeds.lattice_pads`). With the second kind, a member's work does not depend on the vector's length.
 
 Sources: replicated secret sharing (Ito, Saito, Nishizeki, Globecom 1987); pseudorandom secret sharing (Cramer, Damgard,
-Ishai, TCC 2005); one message a client and a committee that opens the sum alone (Karthikeyan and Polychroniadou,
+Ishai, TCC 2005); one message from each client, and a committee that opens only the sum (Karthikeyan and Polychroniadou,
 ia.cr/2024/723). The combination is the project's own: docs/seeds.md has its argument.
 
-Adversary: `Adversary.CURIOUS`, a server that follows the protocol, with any clients and t committee members that may do
-anything; or `Adversary.MALICIOUS`, a server that may do anything, with the same. Against the second, clients sign what
-they send under the identities of a roster. In both cases:
+Adversary: any clients and at most t committee members may do anything. With `Adversary.CURIOUS` the server follows the
+protocol; with `Adversary.MALICIOUS` it may do anything too, and clients sign what they send under the identities of a
+roster. In both cases:
 
-- A member sends nothing that depends on a pad before a quorum has signed the same contributors as itself, once for
-  each session, or for each batch of it. So a sum opens for one set of contributors only.
-- A member records what it has signed before its signature leaves, under its identity. Any two sets of contributors that
-  it signs under one context are the same with the same weights, or disjoint.
+- A member signs one list of contributors in each session, or in each batch of it. It sends nothing that depends on a
+  pad before it has seen the signatures of a quorum over this list. So only the sum of this list is opened.
+- A member records the list under its identity before its signature leaves. Any two lists of contributors that it signs
+  under one context are the same with the same weights, or disjoint.
+- Any t + 1 members together hold all seeds. So if t + 1 of them collude with the server, nothing is hidden, also if the
+  quorum is larger.
 - Traffic that is recorded today stays secret from a quantum computer: boxes are sealed under ML-KEM-768 and X25519
   together, and the rest is symmetric or, with lattice pads, rests on ring-LWE. Signatures are Ed25519.
 - The sum is right if at most t members lie and `Finish.verified` is true. A client can send any vector of its choice.
@@ -77,7 +79,7 @@ _LEAST_LIMIT: Final = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class SeedSum(SecureSum):
-    """One message a client; a committee of replicated seeds.
+    """A protocol with one message from each client, and a committee of replicated seeds.
 
     Attributes:
         adversary: The server.

@@ -70,7 +70,7 @@ class ServerState(State, kw_only=True):
 
 
 class SeedServer:
-    """The server of one session. It draws no randomness, and holds no secret but the sum."""
+    """The server of one session. It draws no randomness. Its only secret is the sum."""
 
     def __init__(self, derived: Derived) -> None:
         self._derived = derived
@@ -111,7 +111,7 @@ class SeedServer:
 
     @property
     def waiting(self) -> Collection[int]:
-        """Those of them that no batch has offered to the members."""
+        """The clients whose messages were taken in, and that no batch has offered to the members."""
         return self.state.padded.keys() - set(self.state.offered)
 
     def weigh(self, weights: Mapping[int, int]) -> None:
@@ -144,7 +144,7 @@ class SeedServer:
         self.state.chosen |= other.chosen
 
     def close_inputs(self) -> dict[int, Message]:
-        """Send each member its part of every client's message, of those that no batch before has offered."""
+        """Send each member its part of the message of every client that no earlier batch has offered."""
         clients, members = tuple(sorted(self.state.padded)), self._derived.committee.members
         self._check_weights(self._weights(clients))
         self.state.offered = clients

@@ -15,8 +15,8 @@ T = TypeVar("T")
 def rare_weights(weights: Sequence[int], least: int) -> str:
     """Return in words which weights occur, but fewer than `least` times; empty if there is none.
 
-    A sum with such a weight tells more of its few clients than of a sum of `least`: modulo the greatest common divisor
-    of the other weights, it is theirs alone.
+    A sum with such a weight would reveal the sum of its few clients' vectors, modulo the greatest common divisor of the
+    other weights: there, the other clients' vectors add 0.
     """
     rare = sorted((weight, count) for weight, count in Counter(weights).items() if count < least)
     return ", ".join(f"weight {weight} {count} times" for weight, count in rare)

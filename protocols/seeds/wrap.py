@@ -1,12 +1,12 @@
-"""The wrap of lattice pads: one more keystream on a padded vector, whose key each set of members has a share of.
+"""The wrap of lattice pads: one more keystream on a padded vector. Each set of members knows a share of its key.
 
 The key K of a client's wrap is the exclusive or of one share from each of its seeds. The client adds the keystream of
-AES-256 in counter mode under K to its padded vector, in words of 64 bits. Members reveal the shares of the contributors
-on whom they have agreed, and of nobody else. So a server that wants to see a client's padded vector without the wrap
-has to put the client into the set of contributors first: it cannot choose the set by what padded vectors look like.
-docs/seeds.md says what the proof makes of this.
+AES-256 in counter mode under K to its padded vector, in words of 64 bits. Members reveal shares for the contributors on
+whom they have agreed, and for nobody else. So a server sees a client's padded vector without the wrap only after the
+contributors are fixed, and cannot choose the contributors by what padded vectors look like. docs/seeds.md says where
+the proof needs this.
 
-Until then, at least one share of an honest client is unknown to t members, and so K is uniform.
+Before the members reveal shares for an honest client, t of them miss at least one of its shares. So K is uniform.
 """
 
 from collections.abc import Sequence

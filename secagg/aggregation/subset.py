@@ -1,9 +1,9 @@
 """A public random subset of the rows of a rotation, so that a client sends fewer coordinates than its update has.
 
-The same number k of rows of each block of B is kept. Each subset of that size is equally likely, and blocks are
-independent. What is kept, times B / k and with zeros in the other places, has the rotated vector as its expectation.
-The rows follow from public bytes, so that all parties keep the same ones, and a sum of kept parts is the kept part of
-the sum.
+Of each block of B rows, the same number k of rows is kept. Each subset of that size is equally likely, and the subsets
+of different blocks are independent. Take the kept rows times B / k, and zeros in the other places: the expectation of
+this vector is the rotated vector. The rows are computed from public bytes, so all parties keep the same rows. So a sum
+of kept rows is the kept rows of the sum.
 
 Source of the idea: Chen, Choquette-Choo, Kairouz and Suresh, arXiv 2203.03761 (a linear compression before a secure
 sum). That paper uses sparse random projections, and of its text only the abstract and the introduction could be read
@@ -37,13 +37,13 @@ class SubsampledRotation(Rotation):
     Args:
         dimension: Coordinates before padding, at least 1.
         seed: Public bytes; the same for all parties.
-        rows: Which rows are kept, shape `(padded,)`, from `kept_rows`: as many of each block, and at least 1.
+        rows: Which rows are kept, shape `(padded,)`, from `kept_rows`: the same number in each block, at least 1.
 
     Raises:
         EncodingError: An argument does not fit; `rotate` and `restore` raise it for another shape.
 
     Attributes:
-        length: The number of rows that are kept in all.
+        length: The number of rows that are kept in all blocks together.
     """
 
     def __init__(self, dimension: int, seed: bytes, rows: NDArray[np.bool_]) -> None:
@@ -54,7 +54,7 @@ class SubsampledRotation(Rotation):
             )
         counts = {int(count) for count in rows.reshape(-1, self.block).sum(axis=1)}
         if len(counts) != 1 or 0 in counts:
-            raise EncodingError(f"rows: expected as many of each block, at least 1, found {sorted(counts)}")
+            raise EncodingError(f"rows: expected the same number in each block, at least 1, found {sorted(counts)}")
         self.length = int(rows.sum())
         self._factor = self.padded / self.length
         self._rows = rows
@@ -79,9 +79,10 @@ class SubsampledRotation(Rotation):
 def kept_rows(seed: bytes, *, blocks: int, block: int, kept: int) -> NDArray[np.bool_]:
     """Return which rows are kept: in each block a subset of the given size, uniformly drawn and independent.
 
-    Each row gets a number of 64 bits from an AES stream that the seed is the key of, and the least ones are kept. If
-    the last number that is kept equals the first that is not, the block is drawn again. So the subset depends on the
-    order of the numbers alone, under which all rows are alike, and no remainder of a division biases it.
+    Each row gets a number of 64 bits from an AES stream whose key is a hash of the seed. The rows with the smallest
+    numbers are kept. If the largest number that is kept equals the smallest that is not, the block is drawn again. So
+    the subset depends only on the order of the numbers, and all rows are treated alike. No division is used, so no
+    remainder biases the subset.
 
     Args:
         seed: Public bytes.

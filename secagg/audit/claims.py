@@ -33,14 +33,14 @@ _TEXTS: Final = {
     "C-03": "the server's view of one session shows nothing about single vectors beyond their sum",
     "C-04": "the server's view and all secrets of the stated number of colluding clients together show nothing "
     "about the other clients' vectors beyond their sum",
-    "C-05": "a malicious server learns at most one sum in a session: that of the one set of clients that the clients "
-    "agreed on",
+    "C-05": "a malicious server learns at most one sum in a session, or in a batch of it: that of the one set of "
+    "clients that the clients, or the committee, agreed on",
     "C-06": "a message of one session, step or client is not accepted in the place of a message of another",
     "C-07": "a client refuses an input that is not finite, or of a wrong type, length or range, before it sends "
     "anything",
     "C-08": "if a message is altered or forged, it is refused, or the session ends without a sum, or the sum is right",
-    "C-09": "fewer committee members than the committee's threshold can open nothing, and the committee opens at "
-    "most one sum in a session",
+    "C-09": "fewer committee members than the committee's threshold, and with `seeds` any t of them, can open nothing; "
+    "the committee opens at most one sum in a session, or in a batch of it",
     "C-10": "each ciphertext is randomised, has room for the sum, and comes with a proof that is valid only "
     "under the session's key",
     "C-11": "every secret of a session is drawn in full from the randomness that the party was given, and none "

@@ -1,8 +1,9 @@
-"""Replies that arrive in frames: each is spooled to a file of its own, and taken in once all of it is there.
+"""Replies that arrive in frames: each is written to a file of its own, and taken in once all of it is there.
 
 So the server needs no memory for a reply. A party that stops in the middle, or sends a frame that is not the next one,
 has changed nothing, and is missing like any other dropout. A file has no name, so whatever ends the process leaves
-nothing behind. A server that restarts in the middle of a session begins a new session under the same context.
+nothing behind. If a server restarts in the middle of a session, begin a new session under the same context. (With
+`SeedSum`, it must have the same contributors if a member has signed their list.)
 
 There is one open file for each party that is sending. `SeedSum` keeps the clients' files open until the contributors
 are fixed, and the members' files until the end: allow the process as many open files (`ulimit -n`).

@@ -132,7 +132,7 @@ def test_least_kept_is_the_least_with_so_little_bias(exponent: int) -> None:
     [
         (np.ones(7, dtype=np.bool_), r"rows: expected shape \(8,\) and dtype bool, found \(7,\) and bool"),
         (np.ones(8), r"rows: expected shape \(8,\) and dtype bool, found \(8,\) and float64"),
-        (np.zeros(8, dtype=np.bool_), r"rows: expected as many of each block, at least 1, found \[0\]"),
+        (np.zeros(8, dtype=np.bool_), r"rows: expected the same number in each block, at least 1, found \[0\]"),
     ],
 )
 def test_subsampled_rotation_refuses_rows_that_do_not_fit(rows: NDArray[np.bool_], message: str) -> None:
@@ -145,7 +145,7 @@ def test_subsampled_rotation_refuses_blocks_with_different_numbers_of_rows() -> 
     rows = np.zeros(padded, dtype=np.bool_)
     rows[: block // 2] = True
     rows[block:] = True
-    with pytest.raises(EncodingError, match=r"rows: expected as many of each block"):
+    with pytest.raises(EncodingError, match=r"rows: expected the same number in each block"):
         SubsampledRotation(33, b"seed", rows)
 
 
