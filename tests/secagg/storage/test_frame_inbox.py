@@ -9,7 +9,7 @@ import pytest
 
 from protocols import Adversary, PlainSum, SecAggPlus, SecureSum
 from protocols.errors import OrderError, ParameterError, RefusedFrame, RemoteError
-from protocols.frames import HEADER_BYTES
+from protocols.frames import HEADER_BYTES, cut
 from protocols.lightsecagg import LightSecAgg
 from protocols.machine import Continue, Server
 from protocols.secure_sum import Finish
@@ -169,6 +169,26 @@ def test_frame_of_a_party_that_was_not_asked_is_refused_before_anything_is_writt
     server.start()
     with FrameInbox(server, tmp_path / "missing") as inbox, pytest.raises(RemoteError, match="was not asked"):
         inbox.add(12345, b"frame")
+
+
+def test_client_cannot_spool_a_reply_that_is_as_long_as_a_members_openings(tmp_path: Path) -> None:
+    """A client sends frames of zeros, of a reply as long as six openings of a member, to fill the server's disk.
+
+    The reader must refuse the frame with which the reply is longer than any message of a client.
+    """
+    scenario = seed_scenario(5, 2, CURIOUS, length=LENGTH)
+    protocol, session, client = scenario.protocol, scenario.session, SEED_CLIENTS[0]
+    server = Server(protocol, session)
+    server.start()
+    most = protocol.reply_limit(session, 0)
+    assert protocol.message_limit(session) > 6 * LENGTH * 2
+    assert most < LENGTH * 2 + 2**15
+    frames = cut([bytes(6 * LENGTH * 2)], digest=protocol.digest(session), sender=client, step=0)
+    with FrameInbox(server, tmp_path) as inbox:
+        assert not inbox.add(client, next(frames))
+        with pytest.raises(RefusedFrame, match="expected a reply that ends within the next") as caught:
+            inbox.add(client, next(frames))
+    assert caught.value.culprits == {client}
 
 
 def test_frames_of_a_step_that_is_over_are_refused(tmp_path: Path) -> None:
