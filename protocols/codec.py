@@ -104,11 +104,6 @@ class Codec:
         self._limit = limit
         self._elements = limit if elements is None else elements
 
-    @property
-    def limit(self) -> int:
-        """The largest number of bytes of a message."""
-        return self._limit
-
     def encode(self, number: int, message: Message) -> bytes:
         """Return the bytes of one message of step `number`."""
         return msgspec.msgpack.encode((self._wire, self._digest, number, message))

@@ -97,6 +97,11 @@ class FrameReader:
         return self._step
 
     @property
+    def begun(self) -> bool:
+        """Whether the first frame has been taken."""
+        return self._next > 0
+
+    @property
     def refused(self) -> bool:
         """Whether a frame was refused, and so is everything that follows."""
         return self._refused

@@ -279,6 +279,18 @@ class SecureSum(ABC):
         """Return the largest number of bytes that any message of a session may have."""
         return limit(session.length, session.modulus, len(session.clients), len(session.attached))
 
+    def reply_limit(self, session: Session, number: int) -> int:  # noqa: ARG002  # Others need it.
+        """Return the largest number of bytes of a reply to a step: what a server takes in before it decodes anything.
+
+        A protocol whose later messages are much longer than those of its clients overrides it. Otherwise one client
+        could fill the server's memory, or the disk where frames are spooled, with a reply that is as long as those.
+
+        Args:
+            session: The session.
+            number: The number of the step.
+        """
+        return self.message_limit(session)
+
     def list_limit(self, session: Session) -> int:
         """Return the largest number of elements that a list in a message of a session may have: one for each party.
 

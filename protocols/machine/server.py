@@ -65,6 +65,7 @@ class Server:
         self._codec = Codec(
             self._digest, protocol.message_limit(session), protocol.list_limit(session), wire=protocol.wire
         )
+        self._longest = [protocol.reply_limit(session, number) for number in range(len(protocol.steps))]
         self._party = protocol.server_party(session)
         self._between: Any = None  # The party, between two batches.
         self._mapped = total is not None
@@ -227,7 +228,7 @@ class Server:
             OrderError, ParameterError, RemoteError: As for `receive`: the party may not reply.
         """
         number = self._expected(sender, first=is_first_step(frame))
-        return FrameReader(digest=self._digest, sender=sender, step=number, limit=self._codec.limit)
+        return FrameReader(digest=self._digest, sender=sender, step=number, limit=self._longest[number])
 
     def receive(self, sender: int, reply: bytes | memoryview) -> None:
         """Take in one reply; the driver vouches for the sender's id.

@@ -162,6 +162,13 @@ class SeedSum(SecureSum):
         sums = derived.sets.held * (derived.pads.opening_bytes(clients) + 64)
         return max(derived.pads.padded_bytes + derived.sealed_bytes, entries, sums) + _LEAST_LIMIT
 
+    def reply_limit(self, session: Session, number: int) -> int:
+        """See `SecureSum.reply_limit`: a member's openings may be up to 126 times as long as a client's message."""
+        if not self.steps[number].sends_vector:
+            return self.message_limit(session)
+        derived = self._derived(session)
+        return derived.pads.padded_bytes + derived.sealed_bytes + _LEAST_LIMIT
+
     def list_limit(self, session: Session) -> int:
         """See `SecureSum.list_limit`: parties, or the sets of a member."""
         return max(super().list_limit(session), seed_committee(session).sets.count)

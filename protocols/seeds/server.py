@@ -6,7 +6,7 @@ from msgspec import field
 
 from protocols.codec import Invitation, Message
 from protocols.crypto.keystream import Words
-from protocols.errors import MalformedMessage, ParameterError, RemoteError, TooFewSurvivors
+from protocols.errors import DamagedSum, MalformedMessage, ParameterError, RemoteError, TooFewSurvivors
 from protocols.identity import SIGNATURE_BYTES
 from protocols.logger import LOGGER
 from protocols.secure_sum import Again, Finish
@@ -327,7 +327,11 @@ class SeedServer:
                     f"sum for set {number}: expected one that its members claim, found none. They withhold it."
                 )
             openings.append(opening)
-        total = derived.pads.opened(self.state.total, openings, self.state.weights)
+        try:
+            total = derived.pads.opened(self.state.total, openings, self.state.weights)
+        except DamagedSum as error:
+            liable = "a contributor" if decision.verified else "a contributor or a committee member"
+            raise RemoteError(f"{liable} broke the rules; nothing shows which one: {error}") from None
         culprits = {derived.committee.members[place] for place in decision.liars} | liars(self.state.complaints)
         contributors, weights = self.state.contributors, self.state.weights
         return Finish(

@@ -23,11 +23,31 @@ from protocols.machine import Server
 
 @dataclass(slots=True)
 class _Spool:
-    """A reply that is arriving: the server's turn, what checks its frames, and the file with those so far."""
+    """A reply that is arriving.
+
+    Attributes:
+        turn: The server's turn.
+        reader: What checks its frames.
+        file: The file with the frames so far.
+        earlier: The reader of a reply to the same step that had begun when the server asked once more; None without
+            one. Frames that continue it are late.
+    """
 
     turn: int
     reader: FrameReader
     file: IO[bytes]
+    earlier: FrameReader | None
+
+    def is_late(self, frame: bytes) -> bool:
+        """Return whether a frame is the next one of the earlier reply."""
+        if self.earlier is None:
+            return False
+        try:
+            self.earlier.take(frame)
+        except RefusedFrame:
+            self.earlier = None
+            return False
+        return True
 
 
 class FrameInbox:
@@ -45,6 +65,8 @@ class FrameInbox:
     def add(self, sender: int, frame: bytes) -> bool:
         """Take one frame; the driver vouches for the sender's id.
 
+        Frames that continue a reply to an earlier request of the same step are dropped: they came too late.
+
         Returns:
             Whether it was the last one, so that the server has taken in the reply.
 
@@ -56,6 +78,8 @@ class FrameInbox:
             OSError: The folder has no room. The party's reply is dropped.
         """
         spool = self._spool(sender, frame)
+        if spool.is_late(frame):
+            return False
         try:
             spool.file.write(spool.reader.take(frame))
         except RefusedFrame:
@@ -81,14 +105,16 @@ class FrameInbox:
         first step is not over when the step is.
         """
         turn, reader, spool = self._server.turn, self._server.frames(sender, frame), self._spools.get(sender)
+        earlier: FrameReader | None = None
         if spool is not None and spool.reader.step == reader.step:
             if reader.step == 0 and not spool.reader.refused:
                 spool.turn = turn
             if spool.turn == turn:
                 return spool
+            earlier = spool.reader if spool.reader.begun else None
         self._drop(sender)
         file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  # It is closed when the reply is dropped.
-        spool = self._spools[sender] = _Spool(turn, reader, file)
+        spool = self._spools[sender] = _Spool(turn, reader, file, earlier)
         return spool
 
     def _drop(self, sender: int) -> None:

@@ -195,7 +195,7 @@ class _Round:
             asked=frozenset(parties),
             serial=self.plan.serial,
             number=number,
-            limit=protocol.message_limit(session),
+            limit=protocol.reply_limit(session, number),
         )
 
     def _opening(self, server: Server, asking: Continue) -> bytes:

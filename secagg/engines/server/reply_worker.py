@@ -60,7 +60,7 @@ class _Session:
         protocol, session = rebuild(header)
         self._server = Server(protocol, session)
         asked = frozenset(self._server.start().requests)
-        limit = protocol.message_limit(session)
+        limit = protocol.reply_limit(session, 0)
         self._intake = ReplyIntake(server=self._server, asked=asked, serial=serial, number=0, limit=limit)
 
     def take(self, sender: int, data: memoryview) -> Verdict:

@@ -141,7 +141,7 @@ class ReplyWorkers:
         begin = BEGIN + key.reveal() + plan.serial.to_bytes(SERIAL_BYTES, "big") + record
         for worker in self._workers:
             worker.thread.submit(worker.begin, begin)
-        limit = protocol.message_limit(session) if keep_bodies else None
+        limit = protocol.reply_limit(session, 0) if keep_bodies else None
         return WorkerIntake(server, self._workers, asked=asked, key=key, limit=limit)
 
 

@@ -14,7 +14,7 @@ from protocols.errors import DamagedSum, RemoteError
 from protocols.secure_sum import Finish
 from protocols.seeds import PadKind, SeedSum, wrap
 from protocols.seeds.derived import hash_of
-from protocols.seeds.messages import Agreement, Certificate, Complaints, Proposal, SumShares
+from protocols.seeds.messages import Agreement, Certificate, Complaints, Proposal, SeedInput, SumShares
 from protocols.seeds.party import CLAIMS, COMPLAINT, Reason, SeedParty
 from protocols.seeds.protocol import STEPS
 from protocols.testing import ProtocolRun, Scenario
@@ -24,6 +24,7 @@ from tests.support.seed_world import (
     CLIENTS,
     CURIOUS,
     MALICIOUS,
+    MASK,
     MEMBERS,
     OPEN,
     WilfulServer,
@@ -210,8 +211,27 @@ def test_liar_in_a_sum_of_keys_or_in_a_share_of_a_wrap_is_named_and_the_sum_is_e
 def test_liar_of_a_small_committee_is_noticed_and_not_named(at: int) -> None:
     """Nothing decides what two members claim. But a wrong key of mask or wrap leaves no vector, and that is seen."""
     scenario = seed_scenario(2, 1, pads=LATTICE)
-    with pytest.raises(DamagedSum):
+    with pytest.raises(RemoteError, match="a contributor or a committee member broke the rules") as caught:
         finished(scenario, MEMBERS[0], derived_of(scenario).sets.of(0), flipped_at(at))
+    assert isinstance(caught.value.__context__, DamagedSum)
+    assert caught.value.culprits == frozenset()
+
+
+def test_client_whose_padded_vector_is_no_encryption_ends_the_sum_with_an_error_that_drivers_expect() -> None:
+    """A client hands in random bytes as its padded vector. The server must refuse the sum, as misbehaviour of others.
+
+    Drivers end a round on such an error, and on no other. Any other error would end the whole run.
+    """
+    run = ProtocolRun(seed_scenario(4, 1, CURIOUS, pads=LATTICE))
+    replies = run.replies()
+    sent = run.scenario.codec.decode(MASK, SeedInput, replies[VICTIM])
+    garbage = hashlib.shake_256(b"garbage").digest(len(sent.padded))
+    replies[VICTIM] = run.scenario.codec.encode(MASK, SeedInput(memoryview(garbage), sent.sealed))
+    run.deliver(replies)
+    with pytest.raises(RemoteError, match="a contributor broke the rules; nothing shows which one") as caught:
+        run.finish()
+    assert caught.value.culprits == frozenset()
+    assert run.server.step is None
 
 
 def test_opening_beyond_what_the_contributors_keys_can_be_names_its_member() -> None:

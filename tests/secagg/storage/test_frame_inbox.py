@@ -9,7 +9,7 @@ import pytest
 
 from protocols import Adversary, PlainSum, SecAggPlus, SecureSum
 from protocols.errors import OrderError, ParameterError, RefusedFrame, RemoteError
-from protocols.frames import HEADER_BYTES
+from protocols.frames import HEADER_BYTES, cut
 from protocols.lightsecagg import LightSecAgg
 from protocols.machine import Continue, Server
 from protocols.secure_sum import Finish
@@ -171,6 +171,64 @@ def test_frame_of_a_party_that_was_not_asked_is_refused_before_anything_is_writt
     server.start()
     with FrameInbox(server, tmp_path / "missing") as inbox, pytest.raises(RemoteError, match="was not asked"):
         inbox.add(12345, b"frame")
+
+
+def test_client_cannot_spool_a_reply_that_is_as_long_as_a_members_openings(tmp_path: Path) -> None:
+    """A client sends frames of zeros, of a reply as long as six openings of a member, to fill the server's disk.
+
+    The reader must refuse the frame with which the reply is longer than any message of a client.
+    """
+    scenario = seed_scenario(5, 2, CURIOUS, length=LENGTH)
+    protocol, session, client = scenario.protocol, scenario.session, SEED_CLIENTS[0]
+    server = Server(protocol, session)
+    server.start()
+    most = protocol.reply_limit(session, 0)
+    assert protocol.message_limit(session) > 6 * LENGTH * 2
+    assert most < LENGTH * 2 + 2**15
+    frames = cut([bytes(6 * LENGTH * 2)], digest=protocol.digest(session), sender=client, step=0)
+    with FrameInbox(server, tmp_path) as inbox:
+        assert not inbox.add(client, next(frames))
+        with pytest.raises(RefusedFrame, match="expected a reply that ends within the next") as caught:
+            inbox.add(client, next(frames))
+    assert caught.value.culprits == {client}
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_member_whose_frames_are_late_can_answer_when_it_is_asked_once_more(damaged: bool, tmp_path: Path) -> None:
+    """A network holds back all frames of an honest member but the first one, until the server asks it once more.
+
+    The late frames must not stop the reply to the second request. Frames that are no part of a reply still do.
+    """
+    scenario = seed_scenario(3, 1, CURIOUS, length=LENGTH)
+    clients, server = machines(scenario, scenario.inputs(), tmp_path), Server(scenario.protocol, scenario.session)
+    progress: Continue | Finish = server.start()
+    slow, late = scenario.session.committee_members[0], list[bytes]()
+    with FrameInbox(server, tmp_path) as inbox:
+        while isinstance(progress, Continue) and not late:
+            for party, request in progress.requests.items():
+                frames = list(clients[party].frames(request))
+                if progress.step == "open_sum" and party == slow:
+                    assert not inbox.add(party, frames[0])
+                    late = frames[1:]
+                else:
+                    all_frames(inbox, party, progress.step, frames)
+            progress = server.advance()
+        assert isinstance(progress, Continue)
+        assert set(progress.requests) == {slow}
+        again = list(clients[slow].frames(progress.requests[slow]))
+        if damaged:
+            with pytest.raises(RefusedFrame, match="expected number 0, found number 1"):
+                inbox.add(slow, late[0][:-1] + bytes([late[0][-1] ^ 1]))
+            with pytest.raises(RefusedFrame, match="after one that was refused"):
+                inbox.add(slow, again[0])
+            return
+        assert [inbox.add(slow, frame) for frame in late] == [False] * len(late)
+        all_frames(inbox, slow, "open_sum", again)
+        finish = server.advance()
+    assert isinstance(finish, Finish)
+    assert finish.verified
+    inputs = scenario.inputs()
+    assert np.array_equal(finish.total, sum_of(inputs, finish.contributors, scenario.session.modulus))
 
 
 def test_frames_of_a_step_that_is_over_are_refused(tmp_path: Path) -> None:
