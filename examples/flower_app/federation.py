@@ -233,7 +233,7 @@ def key_shares(committee: Path | None) -> list[Path]:
         raise SystemExit(
             f"--committee: expected a folder with member-1.key and so on, found none in {committee}. Make it: secagg "
             f"keys committee --members 3 --threshold 2 --out {committee}. A committee for seeds is set up by "
-            "hand: docs/how-to/committee.md"
+            "hand: docs/engines/flower.md"
         )
     return found
 

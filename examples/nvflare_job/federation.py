@@ -150,7 +150,7 @@ def make(
         raise SystemExit(
             f"--committee: expected a folder with member-1.key and so on, found none in {committee}. Make it: secagg "
             f"keys committee --members 3 --threshold 2 --out {committee}. A committee for seeds is set up by "
-            "hand: docs/how-to/committee.md"
+            "hand: docs/engines/nvflare.md"
         )
     if sites < max(2, len(files)):
         raise SystemExit(
