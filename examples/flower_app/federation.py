@@ -31,7 +31,7 @@ from secagg.storage.roster_file import ROSTER_NAME, RosterFile
 
 POLICY = """\
 # What this node accepts: exact sums of at least {least} nodes, without noise, so without differential privacy.
-protocols = ["secagg-plus", "oneshot"]
+protocols = ["secagg-plus", "oneshot", "seeds"]
 adversary = "curious"
 adversarial = 0.0
 least_contributors = {least}
@@ -232,7 +232,8 @@ def key_shares(committee: Path | None) -> list[Path]:
     if not found:
         raise SystemExit(
             f"--committee: expected a folder with member-1.key and so on, found none in {committee}. Make it: secagg "
-            f"keys committee --members 3 --threshold 2 --out {committee}"
+            f"keys committee --members 3 --threshold 2 --out {committee}. A committee for seeds is set up by "
+            "hand: docs/engines/flower.md"
         )
     return found
 

@@ -34,7 +34,7 @@ CONTROLLER_CLASS = "secagg.engines.nvflare.components.SecureController"
 
 POLICY = """\
 # What this node accepts: exact sums of at least {least} nodes, without noise, so without differential privacy.
-protocols = ["secagg-plus", "oneshot"]
+protocols = ["secagg-plus", "oneshot", "seeds"]
 adversary = "curious"
 adversarial = 0.0
 least_contributors = {least}
@@ -149,7 +149,8 @@ def make(
     if committee is not None and not files:
         raise SystemExit(
             f"--committee: expected a folder with member-1.key and so on, found none in {committee}. Make it: secagg "
-            f"keys committee --members 3 --threshold 2 --out {committee}"
+            f"keys committee --members 3 --threshold 2 --out {committee}. A committee for seeds is set up by "
+            "hand: docs/engines/nvflare.md"
         )
     if sites < max(2, len(files)):
         raise SystemExit(

@@ -119,7 +119,8 @@ def _check(members: int, colluding: int) -> None:
     if not is_integer(colluding) or not 1 <= colluding < members:
         raise ParameterError(
             f"colluding: expected from 1 to {members - 1} of {members} members that may be corrupt, found "
-            f"{shown(colluding)}. With 0, one member would know every client's vector; with all, nothing is secret."
+            f"{shown(colluding)}. With 0, one member would know every client's vector; with all, nothing is secret. "
+            "Use a number in this range."
         )
 
 

@@ -40,7 +40,7 @@ def roster(
     line: Annotated[
         list[str],
         typer.Argument(
-            metavar="LINE",
+            metavar="LINE...",
             help="Public line of each node, in quotation marks: NAME KEY, or ID NAME KEY. Without ids, the nodes get "
             "0, 1, 2 and so on, in the given order.",
         ),

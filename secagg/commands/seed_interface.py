@@ -49,7 +49,9 @@ def member(
 def seed_committee(
     certificate: Annotated[
         list[Path],
-        typer.Argument(metavar="CERTIFICATE", help="Public file of each member, in the order of the members. 2 to 10."),
+        typer.Argument(
+            metavar="CERTIFICATE...", help="Public file of each member, in the order of the members. 2 to 10."
+        ),
     ],
     *,
     colluding: Annotated[

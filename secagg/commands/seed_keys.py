@@ -70,7 +70,9 @@ def delete_on_terminal(folder: Path, *, days: int | None) -> None:
         OSError: The folder cannot be written to.
     """
     if days is not None:
-        raise ConfigurationError(f"--days: expected none with --delete-expired, which makes no key, found {days}.")
+        raise ConfigurationError(
+            f"--days: expected none with --delete-expired, which makes no key, found {days}. Leave out one of the two."
+        )
     folder = expanded(folder)
     gone = delete_expired(folder, now=time.time())
     lines = [

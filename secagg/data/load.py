@@ -40,6 +40,6 @@ def load_dataset(name_or_path: str | Path, *, seed: int) -> Dataset:
             return load_fashion_mnist()
         case unknown:
             raise ConfigurationError(
-                f"expected a data set out of {', '.join(NAMES)}, or a .npz file, found {unknown!r}"
+                f"dataset: expected one of {', '.join(NAMES)}, or a .npz file, found {unknown!r}"
                 f"{did_you_mean(unknown, NAMES)}"
             )

@@ -52,7 +52,7 @@ def build(
     """
     if name not in NAMES:
         raise ConfigurationError(
-            f"expected a model out of {', '.join(NAMES)}, found {name!r}{did_you_mean(name, NAMES)}"
+            f"model: expected one of {', '.join(NAMES)}, found {name!r}{did_you_mean(name, NAMES)}"
         )
     check_integer("classes", classes, minimum=2)
     for size in features_shape:

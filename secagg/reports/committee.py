@@ -19,6 +19,21 @@ def committee_in_words(key: CommitteeKey) -> str:
     )
 
 
+def member_in_words(key: CommitteeKey) -> tuple[str, str]:
+    """Return what a committee member sees, and what it does not see together with the condition for that."""
+    if isinstance(key, SeedCommittee):
+        return (
+            "which clients take part; the seeds that every client has encrypted to it",
+            f"any update or sum, provided that no more than {key.colluding} of the {key.members} members combine their "
+            "seeds or keys",
+        )
+    return (
+        "which clients take part; what every client has encrypted under the committee's key",
+        f"anything that is encrypted, provided that fewer than {key.threshold} members combine their key shares, and "
+        "that the dealer that made the key has deleted it",
+    )
+
+
 def answers_in_words(rounds: Sequence[RoundRecord]) -> tuple[tuple[str, str], ...]:
     """Return what is to be said of the committee's answers in a run, with a heading; nothing if all is well."""
     unverified = sum(not record.verified for record in rounds)

@@ -28,7 +28,7 @@ from secagg.privacy.clipping import clip_in_words, model_parameters
 from secagg.privacy.example_level import ExampleLevel
 from secagg.privacy.noise import in_words
 from secagg.reports import charts
-from secagg.reports.committee import answers_in_words, committee_in_words
+from secagg.reports.committee import answers_in_words, committee_in_words, member_in_words
 from secagg.reports.costs import CostRow, costs, quantity
 from secagg.reports.earlier_ledgers import with_earlier
 from secagg.reports.wording import assumed_server, protection, rounding_in_words
@@ -182,6 +182,11 @@ class RunReport:
             return None
         key = self.mean.committee.key
         return min(key.colluding, 2 * key.threshold - key.members - 1) if self.faces_malice else key.colluding
+
+    @property
+    def committee_member(self) -> tuple[str, str]:
+        """What a committee member sees, and what it does not see; only if `corruptible` is a number."""
+        return ("", "") if self.mean.committee is None else member_in_words(self.mean.committee.key)
 
     @property
     def likelier(self) -> str:

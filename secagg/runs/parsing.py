@@ -31,7 +31,9 @@ def read_settings(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(expanded(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigurationError(f"{path}: expected a file that can be read, found: {error.strerror}.") from None
+        raise ConfigurationError(
+            f"{path}: expected a file that can be read, found: {error.strerror}. Check the path."
+        ) from None
     except RecursionError:
         raise ConfigurationError(f"{path}: expected a table of settings, found one nested too deeply.") from None
     except ValueError as error:  # Not only what tomllib raises itself: numbers of thousands of digits, for one.

@@ -66,6 +66,11 @@ def read_committee(folder: str | Path, *, clients: int) -> SimulatedCommittee:
     """
     path = expanded(folder)
     public = path / COMMITTEE_NAME
+    if path.is_file():
+        raise ConfigurationError(
+            f"committee: expected a folder with a file {COMMITTEE_NAME}, found a file at {path}. Name the folder, "
+            f"{path.parent}."
+        )
     if not public.exists():
         raise ConfigurationError(
             f"committee: expected a folder with a file {COMMITTEE_NAME} at {path}, found none. Make each member's "

@@ -157,7 +157,7 @@ def read_regular(path: Path, *, most_bytes: int, risk: str | None = None) -> byt
                 _check_private(path, status, risk)
             return file.read(status.st_size + 1) if status.st_size < most_bytes else b""
     except OSError as error:
-        raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from None
+        raise KeyFileError(f"{path}: cannot be read: {error.strerror}. Check the path and its rights.") from None
 
 
 def check_private_folder(path: Path) -> None:
@@ -170,7 +170,7 @@ def check_private_folder(path: Path) -> None:
     try:
         status = os.lstat(path)
     except OSError as error:
-        raise KeyFileError(f"{path}: cannot be read: {error.strerror}") from None
+        raise KeyFileError(f"{path}: cannot be read: {error.strerror}. Check the path and its rights.") from None
     if not stat.S_ISDIR(status.st_mode):
         raise KeyFileError(f"{path}: expected a folder, found something else. Name another folder.")
     if sys.platform != "win32" and MODES_ARE_CHECKED:
@@ -243,7 +243,7 @@ def _above(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
                 target = above.parent / os.readlink(above)
                 waiting += (target, *target.parents)
         except OSError as error:
-            raise KeyFileError(f"{above}: cannot be read: {error.strerror}") from None
+            raise KeyFileError(f"{above}: cannot be read: {error.strerror}. Check the path and its rights.") from None
         yield above, status
 
 

@@ -13,6 +13,7 @@ from secagg.planning.cost.one_sum import SERVER_MBPS, OneSum
 from secagg.planning.cost.planner import CostPlan, Row
 from secagg.planning.cost.request import EngineName
 from secagg.planning.cost.round_time import groups
+from secagg.planning.cost.sum_size import SeedMembers
 from secagg.privacy.contributors import no_collusion_warning
 from secagg.privacy.default_budget import EPSILON, ROUNDS
 
@@ -125,6 +126,8 @@ def _recommendation(plan: CostPlan) -> Iterator[str]:
             f" The committee has {key.members} members; {key.threshold} of them open a sum, so "
             f"{key.members - key.threshold} may be absent."
         )
+        if isinstance(key, SeedMembers):
+            text += f" At most {key.sets.colluding} of them may collude; one more can decrypt every vector."
     yield text
     if best.kind.experimental:
         yield f"{best.kind.name} is experimental: {best.kind.experimental}."

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from protocols import SeedCommittee
-from secagg.reports.committee import answers_in_words, committee_in_words
+from secagg.reports.committee import answers_in_words, committee_in_words, member_in_words
 from secagg.training.records import MemberComplaint, RoundRecord
 from tests.support.committee_keys import threshold_key
 from tests.support.seed_members import certificates
@@ -31,6 +31,16 @@ def test_committee_of_seeds_says_who_agrees_and_whether_sums_are_verified(
     words = committee_in_words(key)
     assert words.startswith(f"any {quorum} of {members} members agree on a sum; {verified}; pin {key.pin.hex()}, ")
     assert words.endswith(f"fingerprint of the epoch {key.fingerprint.hex()}")
+
+
+def test_members_of_both_kinds_of_committee_are_told_how_many_of_them_may_combine_what_they_hold() -> None:
+    _, hidden = member_in_words(threshold_key(1, 3, 2))
+    assert "fewer than 2 members combine their key shares, and that the dealer" in hidden
+    seen, hidden = member_in_words(SeedCommittee(certificates=certificates(5), colluding=1, quorum=4))
+    assert "seeds" in seen
+    # Fewer members than the quorum of 4 can decrypt: one more than may collude.
+    assert "no more than 1 of the 5 members combine" in hidden
+    assert "dealer" not in hidden
 
 
 def test_answers_of_a_committee_are_told_only_if_there_is_something_to_say() -> None:

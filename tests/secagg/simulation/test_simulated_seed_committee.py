@@ -81,6 +81,11 @@ def test_folder_without_a_committee_says_how_to_make_one(tmp_path: Path) -> None
             read_committee(path, clients=16)
 
 
+def test_file_in_the_place_of_the_folder_is_answered_with_its_folder(folder: Path) -> None:
+    with pytest.raises(ConfigurationError, match=f"found a file at .*Name the folder, {folder}\\.$"):
+        read_committee(folder / COMMITTEE_NAME, clients=16)
+
+
 def test_folder_without_all_members_names_those_that_are_missing(folder: Path) -> None:
     shutil.rmtree(folder / "member1")
     with pytest.raises(

@@ -41,6 +41,7 @@ def test_text_says_that_an_experimental_protocol_is_one() -> None:
     words = " ".join(as_text(plan_costs(request, default_constants())).split())
     assert "seeds is experimental: its argument has not been reviewed outside the project." in words
     assert "The committee has 5 members; 4 of them open a sum, so 1 may be absent." in words
+    assert "At most 1 of them may collude; one more can decrypt every vector." in words
 
 
 def test_text_says_what_flower_holds_in_memory() -> None:
