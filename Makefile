@@ -163,7 +163,7 @@ audit-seeds: $(READY) ## Audit everything that the toolkit ships with twenty mas
 audit-long: $(READY) ## Run the long tests of the audit.
 	$(BIN)/python -m pytest -n auto --long -m long tests/secagg/audit
 
-# More cohorts, more clients, more moments of a kill than `make test` has time for; fifteen minutes.
+# More cohorts, more clients, more moments of a kill than `make test` has time for; more than half an hour.
 test-long: $(READY) ## Run the long tests that start no engine and are not of the audit.
 	$(BIN)/python -m pytest -n auto --long -m "long and not engine" --ignore=tests/secagg/audit/means \
 	    --ignore=tests/secagg/audit/mechanisms
