@@ -41,14 +41,23 @@ class Plan:
         return Client(self.protocol, self.session, number, vector, entropy=os.urandom, terms=self.terms.get(number))
 
 
-def plan(protocol: SecAggPlus, *, clients: int, threshold: int, length: int, seed: bytes | None = None) -> Plan:
-    """A session modulo 2^32; with identities, where the server may be malicious.
+def plan(
+    protocol: SecAggPlus,
+    *,
+    clients: int,
+    threshold: int,
+    length: int,
+    modulus: int = MODULUS,
+    seed: bytes | None = None,
+) -> Plan:
+    """A session; with identities, where the server may be malicious.
 
     Args:
         protocol: With its parameters.
         clients: How many.
         threshold: The least number of contributors.
         length: Entries of a vector.
+        modulus: Of the sum.
         seed: 16 bytes that fix the session's id and the identities, so that two processes plan the same; fresh ones
             where it is None.
     """
@@ -74,16 +83,16 @@ def plan(protocol: SecAggPlus, *, clients: int, threshold: int, length: int, see
         clients=numbers,
         threshold=threshold,
         length=length,
-        modulus=MODULUS,
+        modulus=modulus,
         roster=roster if roster else None,
     )
     return Plan(protocol=protocol, session=session, terms=members)
 
 
-def complete(clients: int, threshold: int, length: int, adversary: Adversary) -> Plan:
+def complete(clients: int, threshold: int, length: int, adversary: Adversary, modulus: int = MODULUS) -> Plan:
     """A plan on the complete graph, as many shares to rebuild a secret as there must be contributors."""
     protocol = SecAggPlus(neighbours=clients - 1, share_threshold=threshold, adversary=adversary)
-    return plan(protocol, clients=clients, threshold=threshold, length=length)
+    return plan(protocol, clients=clients, threshold=threshold, length=length, modulus=modulus)
 
 
 class Cohort:
