@@ -12,11 +12,11 @@ from tests.support.flower_runs import STEPS, FlowerRuns
 
 pytestmark = [
     pytest.mark.engine,
+    pytest.mark.long,
     pytest.mark.skipif(not SUPPORTED, reason="the driver does not know how this version starts its processes"),
 ]
 
 
-@pytest.mark.long
 def test_one_shot_between_three_supernodes(tmp_path: Path) -> None:
     """Each message to a node starts a process there."""
     runs = FlowerRuns.new(tmp_path, 3, ["oneshot"])
@@ -24,7 +24,7 @@ def test_one_shot_between_three_supernodes(tmp_path: Path) -> None:
         assert runs.run(flower).moved == pytest.approx([0.0, sum(STEPS[:3]) / 3], abs=1e-3)
 
 
-@pytest.mark.parametrize("adversary", [pytest.param("curious", marks=pytest.mark.long), "malicious"])
+@pytest.mark.parametrize("adversary", ["curious", "malicious"])
 def test_seed_sum_between_three_supernodes(adversary: str, tmp_path: Path) -> None:
     """The nodes are the committee too. A member's machine is kept between the processes of its steps."""
     runs = FlowerRuns.new(tmp_path, 3, ["seeds"])
@@ -33,7 +33,6 @@ def test_seed_sum_between_three_supernodes(adversary: str, tmp_path: Path) -> No
     assert told.moved == pytest.approx([0.0, sum(STEPS[:3]) / 3], abs=1e-3)
 
 
-@pytest.mark.long
 def test_warm_process_answers_for_three_supernodes(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
