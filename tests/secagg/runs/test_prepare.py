@@ -170,7 +170,10 @@ def test_prepared_bits_are_the_least_and_a_number_from_then_on(changes: dict[str
     "changes",
     [
         {"epsilon": math.inf},
-        pytest.param({"unit": "example", "delta": 1e-3, "model": "softmax"}, marks=pytest.mark.tensorflow),
+        pytest.param(
+            {"unit": "example", "delta": 1e-3, "model": "softmax"},
+            marks=[pytest.mark.tensorflow, pytest.mark.example_level],
+        ),
     ],
 )
 def test_prepared_sum_without_noise_has_24_bits(changes: dict[str, Any]) -> None:
