@@ -183,7 +183,7 @@ def kill_often(kills: int, folder: Path, cohort: Cohort) -> Federation:
 
 def main() -> None:
     """Kill as often as the command line says, with noise and with exact sums, and print where."""
-    kills, folder = int(sys.argv[1]), Path(sys.argv[2])
+    kills, folder = int(sys.argv[1]), Path(sys.argv[2]).resolve()
     for name, cohort, times in (("noise", Cohort(private=True), kills - kills // 2), ("exact", Cohort(), kills // 2)):
         (folder / name).mkdir(parents=True)
         began_s = time.monotonic()

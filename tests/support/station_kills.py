@@ -168,7 +168,7 @@ def _session_with(node: Killed, attempt: Attempt) -> bool:
 
 def main() -> None:
     """Kill as often as the command line says, with a ledger and without, and print where."""
-    kills, folder = int(sys.argv[1]), Path(sys.argv[2])
+    kills, folder = int(sys.argv[1]), Path(sys.argv[2]).resolve()
     for name, cohort, times in (("noise", Cohort(private=True), kills - kills // 2), ("exact", Cohort(), kills // 2)):
         (folder / name).mkdir(parents=True)
         began_s = time.monotonic()
