@@ -1,9 +1,9 @@
 """The wrap of lattice pads: one more keystream on a padded vector. Each set of members knows a share of its key.
 
 The key K of a client's wrap is the exclusive or of one share from each of its seeds. The client adds the keystream of
-AES-256 in counter mode under K to its padded vector, in words of 64 bits. Members reveal shares for the contributors on
-whom they have agreed, and for nobody else. So a server sees a client's padded vector without the wrap only after the
-contributors are fixed, and cannot choose the contributors by what padded vectors look like. docs/seeds.md says where
+AES-256 in counter mode under K to its padded vector, in words of 64 bits. Members reveal shares only for the
+contributors on whom they have agreed. So the contributors are fixed before the server sees a client's padded vector
+without the wrap. The server cannot choose the contributors by what padded vectors look like. docs/seeds.md says where
 the proof needs this.
 
 Before the members reveal shares for an honest client, t of them miss at least one of its shares. So K is uniform.

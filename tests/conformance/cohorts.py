@@ -170,9 +170,9 @@ def _committee_for(protocol: SecureSum, members: tuple[int, ...], colluding: int
 
 
 def suggested(name: str) -> Setting:
-    """Return what a protocol suggests for eight clients, one of whom may be absent.
+    """Return what a protocol suggests for eight clients, of which one may be absent.
 
-    Encrypted clients have nothing to do with each other, and their keys are slow: four of them are enough.
+    Protocols with encrypted sums get four clients: their keys are slow, and no client depends on another one.
     """
     ids = IDS[:4] if issubclass(load(name), EncryptedSum) else IDS
     protocol, threshold = load(name).suggest(clients=len(ids), adversarial=0.1, dropout=1 / len(ids))
